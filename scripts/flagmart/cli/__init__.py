@@ -1,0 +1,48 @@
+"""The command `flagmart`: registers one thin module a command, and turns errors into one line and an exit code."""
+
+import os
+import sys
+
+import typer
+
+from flagmart.cli import export, generate, ingest, status
+from flagmart.errors import Exit, FlagmartError
+
+app = typer.Typer(
+    name="flagmart",
+    help="Feature-flag events as tables an analyst trusts, delivered without losing or doubling a row.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+generate.register(app)
+ingest.register(app)
+export.register(app)
+status.register(app)
+
+
+def main() -> None:
+    """Run the command; every foreseen error ends in one line on stderr and its exit code."""
+    try:
+        app()
+    except FlagmartError as error:
+        _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # whoever read our stdout has gone; nothing more to say to them
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.FAILED)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}", Exit.FAILED)
+    except Exception as error:
+        if os.environ.get("FLAGMART_DEBUG"):
+            raise
+        _fail(
+            f"a defect of flagmart ({type(error).__name__}); run again with FLAGMART_DEBUG=1 "
+            "to see where, and please report it",
+            Exit.FAILED,
+        )
+
+
+def _fail(message: str, code: Exit) -> None:
+    print(f"flagmart: {message}", file=sys.stderr)
+    sys.exit(code)

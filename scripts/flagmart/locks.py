@@ -1,0 +1,59 @@
+"""Locks between processes that name who holds them."""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from flagmart.errors import FlagmartError
+
+
+@contextmanager
+def held(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock at `path` while the block runs; the operating system frees it when the process dies.
+
+    Args:
+        path: the lock file, in a folder that exists.
+        what: what the lock protects, for the message of whoever finds it held.
+
+    Raises:
+        FlagmartError: another process holds it; names that process and since when.
+    """
+    lock = FileLock(path)
+    holder = path.with_suffix(".holder")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise FlagmartError(f"{what} is in use by {_describe(holder)}; try again when it is done") from None
+    except OSError as error:
+        raise FlagmartError(f"cannot lock {path}: {error.strerror}") from error
+    try:
+        holder.write_text(
+            json.dumps(
+                {
+                    "pid": os.getpid(),
+                    "host": socket.gethostname(),
+                    "command": " ".join(["flagmart", *sys.argv[1:2]]),
+                    "since": datetime.now(UTC).isoformat(timespec="seconds"),
+                }
+            ),
+            encoding="utf-8",
+        )
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _describe(holder: Path) -> str:
+    try:
+        facts = json.loads(holder.read_text(encoding="utf-8"))
+        return f"{facts['command']} (process {facts['pid']} on {facts['host']}, since {facts['since']})"
+    except (OSError, ValueError, KeyError):
+        return "another process"
