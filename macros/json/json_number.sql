@@ -1,0 +1,16 @@
+{% macro json_number(number) -%}
+    {#- A 64-bit float as a JSON number in one canonical form (17, 1.5, 1e20); `null` for null and for what JSON cannot say. -#}
+    {{ adapter.dispatch("json_number", "flagmart")(number) }}
+{%- endmacro %}
+
+{% macro default__json_number(number) -%}
+    {{ flagmart.no_variant("json_number") }}
+{%- endmacro %}
+
+{% macro duckdb__json_number(number) -%}
+    case
+        when {{ number }} is null or not isfinite({{ number }}) then 'null'
+        when {{ number }} = trunc({{ number }}) and abs({{ number }}) < 1e15 then cast(cast({{ number }} as bigint) as varchar)
+        else replace(replace(cast({{ number }} as varchar), 'e+', 'e'), 'e-0', 'e-')
+    end
+{%- endmacro %}

@@ -1,0 +1,12 @@
+{% macro floor_div(dividend, divisor) -%}
+    {#- Integer division rounded down, also for negative dividends (the engines' own rounds toward zero); `divisor` is positive. -#}
+    {{ adapter.dispatch("floor_div", "flagmart")(dividend, divisor) }}
+{%- endmacro %}
+
+{% macro default__floor_div(dividend, divisor) -%}
+    {{ flagmart.no_variant("floor_div") }}
+{%- endmacro %}
+
+{% macro duckdb__floor_div(dividend, divisor) -%}
+    ((({{ dividend }}) - ((({{ dividend }}) % ({{ divisor }})) + ({{ divisor }})) % ({{ divisor }})) // ({{ divisor }}))
+{%- endmacro %}

@@ -1,0 +1,16 @@
+{% macro string_map(pairs) -%}
+    {#- A map of text to text from a dict of key to SQL expression (text); pairs whose value is null are left out, keys stand in the order given. -#}
+    {{ adapter.dispatch("string_map", "flagmart")(pairs) }}
+{%- endmacro %}
+
+{% macro default__string_map(pairs) -%}
+    {{ flagmart.no_variant("string_map") }}
+{%- endmacro %}
+
+{% macro duckdb__string_map(pairs) -%}
+    map_from_entries(list_filter([
+        {%- for key, value in pairs.items() %}
+        {key: {{ dbt.string_literal(key) }}, value: cast({{ value }} as varchar)}{{ "," if not loop.last }}
+        {%- endfor %}
+    ], lambda pair: struct_extract(pair, 'value') is not null))
+{%- endmacro %}

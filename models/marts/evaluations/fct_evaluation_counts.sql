@@ -1,0 +1,55 @@
+{{
+    config(
+        materialized="incremental",
+        incremental_strategy="delete+insert",
+        unique_key="bucket_start_ms",
+        on_schema_change="fail",
+    )
+}}
+
+with evaluations as (
+    select
+        env_id,
+        flag_key,
+        variation_id,
+        ingested_at,
+        {{ flagmart.bucket_start_ms(flagmart.epoch_ms("occurred_at"), 15 * 60 * 1000) }} as bucket_start_ms
+    from {{ ref("stg_featbit__flag_evaluations") }}
+),
+
+-- a late event changes an old bucket: whole buckets are counted again, and no others are touched
+{% if is_incremental() %}
+touched as (
+    select distinct bucket_start_ms
+    from evaluations
+    where {{ flagmart.since_last_run("ingested_at", kept_as="last_ingested_at") }}
+),
+{% endif %}
+
+counted as (
+    select
+        env_id,
+        flag_key,
+        variation_id,
+        bucket_start_ms,
+        count(*) as counted_evaluations,
+        max(ingested_at) as last_ingested_at
+    from evaluations
+    {% if is_incremental() %}
+        where bucket_start_ms in (select touched.bucket_start_ms from touched)
+    {% endif %}
+    group by env_id, flag_key, variation_id, bucket_start_ms
+)
+
+select
+    'featbit' as source,
+    env_id,
+    flag_key,
+    variation_id,
+    bucket_start_ms,
+    {{ flagmart.timestamp_from_ms("bucket_start_ms") }} as bucket_start_at,
+    {{ flagmart.date_of_ms("bucket_start_ms") }} as bucket_on,
+    cast(counted_evaluations as {{ dbt.type_bigint() }}) as evaluations,
+    last_ingested_at
+from counted
+order by env_id, flag_key, variation_id, bucket_start_ms

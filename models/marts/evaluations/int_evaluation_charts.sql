@@ -1,0 +1,52 @@
+{{ config(materialized="view") }}
+
+{%- set as_of = dbt.string_literal(dbt.escape_single_quotes(var("flagmart_as_of"))) %}
+{%- set as_of_ms = flagmart.epoch_ms(flagmart.timestamp_or_null(as_of)) %}
+
+with charts as (
+    select
+        chart_name,
+        nullif(env_id, '') as chart_env_id,
+        nullif(flag_key, '') as chart_flag_key,
+        starts_at,
+        nullif(ends_at, '') as chart_ends_at,
+        interval as chart_interval
+    from {{ ref("evaluation_charts") }}
+),
+
+newest as (
+    select
+        coalesce(
+            {{ as_of_ms }},
+            max(bucket_start_ms) + 15 * 60 * 1000,
+            0
+        ) as as_of_ms
+    from {{ ref("fct_evaluation_counts") }}
+),
+
+ended as (
+    select
+        charts.*,
+        {{ flagmart.duration_ms("chart_interval") }} as interval_ms,
+        case
+            when charts.chart_ends_at is null then newest.as_of_ms
+            else {{ flagmart.epoch_ms(flagmart.timestamp_or_null("charts.chart_ends_at")) }}
+        end as end_ms
+    from charts
+    cross join newest
+)
+
+select
+    chart_name,
+    chart_env_id as env_id,
+    chart_flag_key as flag_key,
+    starts_at,
+    chart_ends_at as ends_at,
+    chart_interval as interval,
+    case
+        when starts_at like '-%' then end_ms - {{ flagmart.duration_ms("substr(starts_at, 2)") }}
+        else {{ flagmart.epoch_ms(flagmart.timestamp_or_null("starts_at")) }}
+    end as start_ms,
+    end_ms,
+    interval_ms
+from ended

@@ -1,0 +1,25 @@
+select
+    event_id,
+    env_id,
+    flag_key,
+    flag_id,
+    variation_id,
+    variation_value,
+    user_key,
+    user_name,
+    send_to_experiment,
+    occurred_at,
+    occurred_on,
+    ingested_at,
+    source_ingested_at,
+    route,
+    account_id,
+    project_id,
+    distinct_id,
+    event,
+    tag_0,
+    tag_1,
+    tag_2,
+    tag_3
+from {{ ref("base_featbit__events") }}
+where outcome = 'evaluation'

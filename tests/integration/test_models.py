@@ -1,0 +1,247 @@
+"""The models on a dirty stream: against plain Python, and incremental against full refresh."""
+
+import json
+import os
+import subprocess
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from support.dbt_project import ROOT, build, copy_project, query, run_dbt
+from support.oracle import Expected, expect
+
+FLAGMART = ROOT / ".venv" / "bin" / "flagmart"
+START = datetime(2026, 3, 1, tzinfo=UTC)
+TABLES = (
+    "base_featbit__events",
+    "fct_evaluation_counts",
+    "fct_evaluation_chart_points",
+    "fct_export_exclusions",
+    "int_exports__environments",
+    "statsig_events",
+    "hackle_events",
+    "segment_tracks",
+)
+
+
+def flagmart(*arguments: str, data: Path, at: datetime = START) -> None:
+    ran = subprocess.run(
+        [FLAGMART, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "FLAGMART_DATA": str(data), "FLAGMART_NOW": at.isoformat()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # 3: some lines were no events, which is what a dirty stream has
+    assert ran.returncode in (0, 3), ran.stderr
+
+
+def contents(data: Path) -> dict[str, Counter[str]]:
+    """Every row of every table and export, as text, with how often it stands there."""
+    return {
+        table: Counter(str(row) for row in query(data, f"select * from {table}"))
+        for table in TABLES
+    }
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """6,000 lines of January 2026, a tenth of them with a fault."""
+    out = tmp_path_factory.mktemp("stream") / "events.jsonl"
+    flagmart(
+        "generate",
+        "--events",
+        "6000",
+        "--users",
+        "200",
+        "--flags",
+        "4",
+        "--days",
+        "30",
+        "--start",
+        "2026-01-01",
+        "--seed",
+        "7",
+        "--dirty",
+        "0.1",
+        "--out",
+        str(out),
+        data=out.parent,
+    )
+    return out.read_bytes().splitlines()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, stream: list[bytes]) -> Path:
+    """The stream ingested in one run and built, with all of dbt's own tests."""
+    data = tmp_path_factory.mktemp("whole")
+    source = data / "events.jsonl"
+    source.write_bytes(b"\n".join(stream) + b"\n")
+    flagmart("ingest", "files", str(source), data=data)
+    ran = run_dbt("build", data=data)
+    assert ran.returncode == 0, ran.stdout
+    return data
+
+
+@pytest.fixture(scope="module")
+def expected(stream: list[bytes]) -> Expected:
+    return expect(stream, START)
+
+
+def test_every_line_is_accounted_for(whole: Path, expected: Expected) -> None:
+    manifest = json.loads((whole / "landing/featbit_events/manifest.json").read_text())
+    run = manifest["runs"][0]
+    assert run["read"] == expected.read
+    assert run["unreadable"] == expected.unreadable > 0
+    assert run["equal_repeats"] + run["conflicting_repeats"] == expected.repeats > 0
+    assert min(run["equal_repeats"], run["conflicting_repeats"]) > 0
+    assert run["landed"] == expected.outcomes.total()
+
+
+def test_outcomes_and_reasons(whole: Path, expected: Expected) -> None:
+    outcomes = query(whole, "select outcome, count(*) from base_featbit__events group by outcome")
+    assert dict(outcomes) == dict(expected.outcomes)
+    reasons = query(
+        whole,
+        "select reject_reason, count(*) from stg_featbit__rejected_events group by reject_reason",
+    )
+    assert dict(reasons) == dict(expected.reasons)
+    assert len(reasons) >= 4
+
+
+def test_counts_per_quarter_hour(whole: Path, expected: Expected) -> None:
+    counts = query(
+        whole,
+        "select flag_key, variation_id, bucket_start_ms, evaluations from fct_evaluation_counts",
+    )
+    assert {row[:3]: row[3] for row in counts} == dict(expected.buckets)
+
+
+def test_chart_points_have_no_gaps_and_add_up(whole: Path, expected: Expected) -> None:
+    newest = max(bucket for _, _, bucket in expected.buckets) + 900_000
+    since = newest - 30 * 86_400_000
+    drawn: Counter[tuple[str, str, int]] = Counter()
+    for (flag, variation, bucket), evaluations in expected.buckets.items():
+        if bucket >= since:
+            drawn[flag, variation, (bucket - since) // 86_400_000] += evaluations
+    series = {(flag, variation) for flag, variation, _ in drawn}
+    points = query(
+        whole,
+        """select flag_key, variation_id, interval_index, evaluations
+        from fct_evaluation_chart_points where chart_name = 'last_month_by_day'""",
+    )
+    assert len(points) == len(series) * 30
+    assert {row[:3]: row[3] for row in points} == {
+        (flag, variation, day): drawn[flag, variation, day]
+        for flag, variation in series
+        for day in range(30)
+    }
+
+
+def test_a_growing_stream_ends_like_one_run(
+    tmp_path: Path, stream: list[bytes], whole: Path
+) -> None:
+    """Six ingest runs, builds between them, against one run and against a full refresh."""
+    ran = run_dbt("build", "--exclude-resource-type", "unit_test", data=tmp_path)
+    assert ran.returncode == 0, ran.stdout
+    assert query(tmp_path, "select count(*) from segment_tracks") == [(0,)]
+
+    size = len(stream) // 6 + 1
+    for number in range(6):
+        source = tmp_path / f"slice-{number}.jsonl"
+        source.write_bytes(b"\n".join(stream[number * size : (number + 1) * size]) + b"\n")
+        at = START + timedelta(minutes=number)
+        flagmart("ingest", "files", str(source), data=tmp_path, at=at)
+        if number in (0, 2):  # not after every run, so that a build also meets several runs at once
+            build(data=tmp_path)
+    # what the manifest does not name does not exist
+    landing = tmp_path / "landing/featbit_events"
+    (landing / "left-over.parquet").write_bytes(next(landing.glob("*.parquet")).read_bytes())
+    build(data=tmp_path)
+    grown = contents(tmp_path)
+    build("--full-refresh", data=tmp_path)
+    assert grown == contents(tmp_path)
+
+    compared = "select * exclude (ingested_at) from base_featbit__events order by event_id"
+    assert query(tmp_path, compared) == query(whole, compared)
+
+
+def test_a_second_environment_stops_the_exports_until_chosen(
+    tmp_path: Path, stream: list[bytes]
+) -> None:
+    first = next(line for line in stream if b'"FlagValue"' in line)
+    event = json.loads(first)
+    event["properties"] = json.dumps(
+        {**json.loads(event["properties"]), "variationId": "v", "userKeyId": "u"}
+    )
+    for number, env_id in enumerate(("production", "o'dev")):
+        event |= {"uuid": f"00000000-0000-4000-8000-00000000000{number}", "env_id": env_id}
+        event["timestamp"] = 1767225600000000
+        source = tmp_path / f"{number}.jsonl"
+        source.write_text(json.dumps(event) + "\n")
+        flagmart("ingest", "files", str(source), data=tmp_path)
+    ran = run_dbt("build", "--exclude-resource-type", "unit_test", data=tmp_path)
+    assert ran.returncode == 1
+    assert "set_the_var_flagmart_env_ids_since_several_environments_have_landed" in ran.stdout
+    assert query(tmp_path, "select count(*) from int_exports__environments where is_exported") == [
+        (0,)
+    ]
+    chosen = json.dumps({"flagmart_env_ids": ["o'dev"]})
+    ran = run_dbt("build", "--exclude-resource-type", "unit_test", "--vars", chosen, data=tmp_path)
+    assert ran.returncode == 0, ran.stdout
+    for relation, column in (
+        ("statsig_events", "timeuuid"),
+        ("hackle_events", "insert_id"),
+        ("segment_tracks", "event_id"),
+    ):
+        assert query(tmp_path, f"select {column} from {relation}") == [
+            ("00000000-0000-4000-8000-000000000001",)
+        ]
+
+
+def test_charts_that_cannot_be_drawn_are_named(tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    (project / "seeds/evaluation_charts.csv").write_text(
+        "chart_name,env_id,flag_key,starts_at,ends_at,interval\n"
+        "fine,,,2026-01-01 00:00,2026-01-02 00:00,1h\n"
+        "no_unit,,,2026-01-01,2026-01-02,60\n"
+        "zero,,,2026-01-01,2026-01-02,0h\n"
+        "backwards,,,2026-01-02,2026-01-01,1h\n"
+        "no_time,,,yesterday,2026-01-01,1h\n"
+        "no_end,,,2026-01-01,soon,1h\n"
+        "off_grid,,,2026-01-01 00:07,2026-01-02,1h\n"
+        "endless,,,2000-01-01,2026-01-01,15m\n"
+    )
+    data = tmp_path / "data"
+    data.mkdir()
+    ran = run_dbt(
+        "build",
+        "--exclude-resource-type",
+        "unit_test",
+        "--store-failures",
+        "--select",
+        "+int_evaluation_charts",
+        data=data,
+        project=project,
+    )
+    assert ran.returncode == 1
+    named = query(
+        data,
+        """
+        select chart_name, mend
+        from main_dbt_test__audit.charts_can_be_drawn_int_evaluation_charts_
+        """,
+    )
+    assert {name for name, _ in named} == {
+        "no_unit",
+        "zero",
+        "backwards",
+        "no_time",
+        "no_end",
+        "off_grid",
+        "endless",
+    }
+    assert all(mend for _, mend in named)

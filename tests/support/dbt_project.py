@@ -1,0 +1,58 @@
+"""Run this repository's dbt project on a data folder of the test's own."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+ROOT = Path(__file__).resolve().parents[2]
+DBT = ROOT / ".venv" / "bin" / "dbt"
+
+
+def run_dbt(*arguments: str, data: Path, project: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """`dbt ARGUMENTS` in `project`; `data` is the data folder and holds dbt's target folder."""
+    return subprocess.run(
+        [DBT, "--warn-error", *arguments],
+        cwd=project,
+        env={
+            **os.environ,
+            "FLAGMART_DATA": str(data),
+            "DBT_TARGET_PATH": str(data / "target"),
+            "DBT_LOG_PATH": str(data / "logs"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def build(*arguments: str, data: Path, project: Path = ROOT) -> None:
+    """Build every model, without the tests; fails the calling test where dbt fails."""
+    ran = run_dbt(
+        "build",
+        "--exclude-resource-type",
+        "test",
+        "unit_test",
+        *arguments,
+        data=data,
+        project=project,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def copy_project(to: Path) -> Path:
+    """A copy of the dbt project in `to`, for a test that edits it."""
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(ROOT / name, to / name)
+    for name in ("models", "macros", "seeds", "tests/generic", "tests/singular"):
+        shutil.copytree(ROOT / name, to / name)
+    return to
+
+
+def query(data: Path, sql: str, *parameters: object) -> list[Any]:
+    """Rows of a query on the DuckDB file of `data`."""
+    with duckdb.connect(str(data / "flagmart.duckdb"), read_only=True) as connection:
+        return connection.execute(sql, parameters).fetchall()
