@@ -1,0 +1,1 @@
+"""Events into the landing: one module a source, and what the sources share."""

@@ -1,0 +1,134 @@
+"""Parquet, as ClickHouse writes its events table: columns found by name.
+
+ClickHouse writes UUID as 16 bytes, big-endian, with parquet's UUID type (from 26.3 on; earlier
+releases refuse, so people select `toString(uuid)`), text as string or as plain bytes
+(`output_format_parquet_string_as_string`), DateTime64 as a timestamp, DateTime as a timestamp or,
+in earlier releases, as seconds.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flagmart.ingest import timestamps
+from flagmart.ingest.formats import NEEDED_COLUMNS, check_columns
+from flagmart.ingest.records import NOT_UTF8, Event, NoEventError, arrival
+from flagmart.ingest.sources import RefusedError, Stream
+from flagmart.ingest.timestamps import Moment, Timestamp, number
+
+_ROWS = 10_000
+_IDS = ("uuid", "id", "_id")
+_ARRIVALS = ("_timestamp", "created_at")
+
+
+def events(stream: Stream) -> Iterator[tuple[int, Event | NoEventError, bytes]]:
+    """The rows of a parquet file; a row's number stands where a text file has its line.
+
+    Raises:
+        RefusedError: damaged, or columns are missing or of a type no event has.
+    """
+    try:
+        # buffered: a row group of ClickHouse is a million rows, too much to hold at once
+        file = pq.ParquetFile(stream.raw, buffer_size=1 << 20, pre_buffer=False)
+        names = file.schema_arrow.names
+    except (pa.ArrowInvalid, OSError) as error:
+        raise RefusedError("damaged parquet") from error
+    check_columns(names, "parquet")
+    _check_types(file.schema_arrow)
+    wanted = [name for name in (*_IDS, *NEEDED_COLUMNS, "distinct_id", *_ARRIVALS) if name in names]
+    row = 0
+    batches = file.iter_batches(batch_size=_ROWS, columns=wanted)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError):
+            stream.damage = "its parquet data is damaged"
+            return
+        if batch is None:
+            return
+        columns = {name: _values(batch.column(name)) for name in batch.schema.names}
+        for values in zip(*columns.values(), strict=True):
+            row += 1
+            record = dict(zip(columns, values, strict=True))
+            try:
+                yield row, _event(record), b""
+            except NoEventError as reason:
+                yield row, reason, json.dumps(record, default=str).encode()
+
+
+def _check_types(schema: pa.Schema) -> None:
+    for name in ("env_id", "event", "properties"):
+        kind = schema.field(name).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if not (
+            pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_binary(kind)
+            or pa.types.is_large_binary(kind)
+        ):
+            raise RefusedError(f"parquet whose column {name} is {kind}, not text")
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Python values of a column; timestamps as `Moment`s, 16 bytes of fixed size as a UUID."""
+    if pa.types.is_fixed_size_binary(column.type) and column.type.byte_width == 16:
+        return [None if raw is None else uuid.UUID(bytes=raw) for raw in column.to_pylist()]
+    if not pa.types.is_timestamp(column.type):
+        return list(column.to_pylist())
+    times, over = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}[
+        column.type.unit
+    ]
+    ticks = column.cast(pa.int64()).to_pylist()
+    return [None if n is None else Moment(n * times // over) for n in ticks]
+
+
+def _event(record: dict[str, Any]) -> Event:
+    return Event(
+        id=next((text for name in _IDS if (text := _text(record.get(name)))), None),
+        env_id=_text(record["env_id"]),
+        event=_text(record["event"]),
+        distinct_id=_text(record.get("distinct_id")),
+        properties=_text(record["properties"]),
+        timestamp=_timestamp(record["timestamp"]),
+        arrived=next(
+            (moment for name in _ARRIVALS if (moment := _arrived(record.get(name))) is not None),
+            None,
+        ),
+    )
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise NoEventError(NOT_UTF8) from error
+    return str(value)
+
+
+def _timestamp(value: object) -> Timestamp:
+    if value is None or isinstance(value, Moment | int):
+        return value
+    try:
+        if isinstance(value, float):
+            return number(repr(value))
+        return timestamps.from_text(_text(value)) if value else None
+    except ValueError as error:
+        raise NoEventError(timestamps.UNREADABLE) from error
+
+
+def _arrived(value: object) -> int | None:
+    if isinstance(value, Moment):
+        return value.micros
+    return arrival(_text(value))

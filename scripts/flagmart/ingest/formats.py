@@ -1,0 +1,118 @@
+"""What a file is, told by its content alone."""
+
+import csv
+import json
+from enum import StrEnum
+from itertools import islice
+
+from flagmart.ingest.sources import RefusedError, Stream
+
+HEAD = 256 << 10
+"""Bytes looked at to tell a format."""
+
+TIMESTAMP_COLUMN = "timestamp"
+NEEDED_COLUMNS = ("env_id", "event", "properties", TIMESTAMP_COLUMN)
+KNOWN_COLUMNS = frozenset(
+    (*NEEDED_COLUMNS, "uuid", "id", "_id", "distinct_id", "_timestamp", "created_at")
+)
+
+
+class Format(StrEnum):
+    """How a file holds its records."""
+
+    JSON_LINES = "JSON lines"
+    JSON_ARRAY = "JSON array"
+    JSON_DOCUMENTS = "JSON documents"
+    CSV = "CSV"
+    CSV_BY_TABS = "CSV, by tabs"
+    TSV = "TSV"
+    PARQUET = "parquet"
+    EMPTY = "empty"
+
+
+def tell(stream: Stream) -> Format:
+    """The format of a file.
+
+    Raises:
+        RefusedError: none of those read.
+    """
+    if stream.raw.read(4) == b"PAR1":
+        return Format.PARQUET
+    stream.raw.seek(0)
+    head = _head(stream)
+    if stream.damage and not head:
+        raise RefusedError(stream.damage)
+    start = head.lstrip()[:1]
+    if not start:
+        return Format.EMPTY
+    if start != b"[" and _has_json_line(head):
+        return Format.JSON_LINES
+    if b"\0" in head:
+        raise RefusedError(
+            "binary, or text in UTF-16; text must be UTF-8, compressed with gzip or not at all"
+        )
+    if start == b"[":
+        return Format.JSON_ARRAY
+    if start == b"{":
+        return Format.JSON_DOCUMENTS
+    return _separated(head)
+
+
+def header(line: bytes, delimiter: str) -> list[str]:
+    """Column names of a header line, blanks and quotes taken off."""
+    text = line.decode("utf-8", "replace").rstrip("\r")
+    return [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
+
+
+def check_columns(names: list[str], what: str) -> None:
+    """Refuse a table that lacks a column no event can do without.
+
+    Raises:
+        RefusedError: names the columns missing.
+    """
+    lacking = [name for name in NEEDED_COLUMNS if name not in names]
+    if lacking:
+        raise RefusedError(
+            f"{what} without {', '.join(lacking)}; export the events table with all its columns"
+        )
+
+
+def _head(stream: Stream) -> bytes:
+    head = b""
+    for block in stream.blocks():
+        head += block
+        if len(head) >= HEAD:
+            break
+    return head
+
+
+def _has_json_line(head: bytes) -> bool:
+    """Whether one of the first lines is a whole JSON object that begins at the line's start.
+
+    One is enough, so that a damaged first line does not make another format of the file.
+    """
+    candidates = (line for line in head.split(b"\n") if line[:1] == b"{")
+    return any(_is_object(line) for line in islice(candidates, 100))
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _separated(head: bytes) -> Format:
+    first, _, rest = head.partition(b"\n")
+    delimiter = max((",", "\t"), key=lambda candidate: first.count(candidate.encode()))
+    names = header(first, delimiter) if len(first) < HEAD else []
+    if len(KNOWN_COLUMNS.intersection(names)) < 2:
+        raise RefusedError(
+            "neither JSON, nor parquet, nor CSV or TSV with FeatBit's columns in its first line"
+        )
+    check_columns(names, "a table")
+    if delimiter == ",":
+        return Format.CSV
+    # JSON text begins with a brace in ClickHouse's TSV and PostgreSQL's text format, and with a
+    # quote where a tab is the delimiter of CSV
+    return Format.CSV_BY_TABS if b'"{""' in rest[:HEAD] else Format.TSV

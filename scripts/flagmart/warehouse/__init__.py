@@ -1,0 +1,1 @@
+"""Engines behind one small protocol: what is said to an engine is said here and nowhere else."""

@@ -1,0 +1,191 @@
+import base64
+import json
+import uuid
+from decimal import Decimal
+
+import pytest
+
+from flagmart.ingest.records import (
+    MALFORMED,
+    NESTED,
+    NO_EVENT,
+    NOT_AN_OBJECT,
+    NOT_UTF8,
+    WIRE_FORMAT,
+    NoEventError,
+    parse,
+)
+from flagmart.ingest.timestamps import Moment
+from support.landed import ENV, event
+
+ID = "4be3e7b9-3db7-4537-8e46-b2831f579bcf"
+MICROS = 1_702_366_933_320_000
+
+
+def raw(**changes: object) -> bytes:
+    return json.dumps(event(1, **changes)).encode()
+
+
+def without(*keys: str, **changes: object) -> bytes:
+    return json.dumps({k: v for k, v in event(1, **changes).items() if k not in keys}).encode()
+
+
+def test_the_kafka_envelope_keeps_the_text_of_properties() -> None:
+    text = '{ "name" : "\\u00e9\\ud800 \\"q\\"", "a":1E+20,"a":2 } '
+    found = parse(raw(properties=text))
+    assert found.properties == text
+    assert (found.env_id, found.event, found.timestamp) == (ENV, "FlagValue", MICROS + 1_000)
+
+
+def test_an_object_keeps_its_own_text() -> None:
+    text = '{ "b": 1E+20,\n "a": "\\u00e9" }'
+    found = parse(b'{"id":"x","event":"e","env_id":"v","properties":' + text.encode() + b"}")
+    assert found.properties == text
+
+
+@pytest.mark.parametrize("missing", [b"null", b'""'])
+def test_null_and_missing_text_is_empty(missing: bytes) -> None:
+    found = parse(b'{"event":"e","distinct_id":%s,"properties":%s}' % (missing, missing))
+    assert (found.id, found.env_id, found.distinct_id, found.properties) == (None, "", "", "")
+    assert found.timestamp is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"$oid": "507f1f77bcf86cd799439011"}, "507f1f77bcf86cd799439011"),
+        ({"$uuid": ID.replace("-", "")}, ID),
+        (
+            {
+                "$binary": {
+                    "base64": base64.b64encode(uuid.UUID(ID).bytes).decode(),
+                    "subType": "04",
+                }
+            },
+            ID,
+        ),
+        ({"$binary": base64.b64encode(uuid.UUID(ID).bytes).decode(), "$type": "04"}, ID),
+        (
+            {
+                "$binary": {
+                    "base64": base64.b64encode(uuid.UUID(ID).bytes_le).decode(),
+                    "subType": "03",
+                }
+            },
+            ID,
+        ),
+    ],
+)
+def test_mongodb_ids(value: object, expected: str) -> None:
+    assert parse(without("uuid", _id=value)).id == expected
+    assert parse(without("uuid", _id=value, id=ID.upper())).id == ID.upper()
+
+
+@pytest.mark.parametrize("value", [{"$binary": "?", "$type": "04"}, {"$oid2": 1}, 5, True, [1]])
+def test_ids_that_are_none(value: object) -> None:
+    with pytest.raises(NoEventError, match="_id is no"):
+        parse(without("uuid", _id=value))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        ("", None),
+        (MICROS, MICROS),
+        (str(MICROS), MICROS),
+        (1702366933.32, Decimal("1702366933.32")),
+        ({"$numberLong": str(MICROS)}, MICROS),
+        ({"$date": "2023-12-12T07:42:13.320Z"}, Moment(MICROS)),
+        ({"$date": {"$numberLong": "1702366933320"}}, Moment(MICROS)),
+        ({"$date": 1702366933320}, Moment(MICROS)),
+        ("2023-12-12 07:42:13.320", Moment(MICROS, from_text=True)),
+    ],
+)
+def test_timestamps(value: object, expected: object) -> None:
+    assert parse(raw(timestamp=value)).timestamp == expected
+
+
+@pytest.mark.parametrize(
+    "value", [True, "x", [1], {}, {"$date": {}}, {"$date": "x"}, {"$date": None}]
+)
+def test_timestamps_that_cannot_be_read(value: object) -> None:
+    with pytest.raises(NoEventError, match="timestamp that cannot be read"):
+        parse(raw(timestamp=value))
+
+
+def test_extended_json_is_unwrapped_at_every_depth() -> None:
+    properties = {
+        "numericValue": {"$numberDouble": "1.5"},
+        "n": [{"$numberInt": "1"}, {"$numberLong": "5"}, {"$numberDouble": "NaN"}],
+        "user": {"at": {"$date": {"$numberLong": "5"}}, "$odd": 1},
+    }
+    assert json.loads(parse(raw(properties=properties)).properties) == {
+        "numericValue": 1.5,
+        "n": [1, 5, "NaN"],
+        "user": {"at": 5, "$odd": 1},
+    }
+
+
+def test_text_that_looks_extended_stays_in_a_string() -> None:
+    text = '{"a":{"$numberInt":"1"}}'
+    assert parse(raw(properties=text)).properties == text
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("_timestamp", 1_702_366_934_000_000), ("created_at", 1_702_366_934_000_000)],
+)
+@pytest.mark.parametrize("value", ["2023-12-12 07:42:14", 1_702_366_934, "1702366934"])
+def test_the_stores_own_arrival_time(key: str, expected: int, value: object) -> None:
+    assert parse(raw(**{key: value})).arrived == expected
+    assert parse(raw(**{key: "soon"})).arrived is None
+
+
+def test_bare_properties() -> None:
+    flag = b'{ "flagId": "103-f", "envId": "103", "featureFlagKey": "f", "userKeyId": "u" }'
+    found = parse(flag)
+    assert (found.id, found.env_id, found.event, found.distinct_id) == (
+        None,
+        "103",
+        "FlagValue",
+        "103-f",
+    )
+    assert (found.timestamp, found.properties) == (None, flag.decode())
+    metric = parse(b'{"type": "PageView", "eventName": "n", "envId": "103"}')
+    assert (metric.env_id, metric.event, metric.distinct_id) == ("103", "PageView", "n")
+
+
+def test_half_a_surrogate_pair_becomes_its_escape() -> None:
+    found = parse(rb'{"uuid":"x","event":"e","env_id":"\ud800","properties":{"u":"\udfff","n":1}}')
+    assert found.env_id == r"\ud800"
+    assert found.properties == r'{"u":"\udfff","n":1}'
+    text = parse(
+        rb'{"uuid":"x","event":"e","env_id":"v","properties":"{\"u\":\"\ud800\"}","timestamp":1}'
+    )
+    assert text.properties == r'{"u":"\ud800"}'
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (b'{"uuid":', MALFORMED),
+        (b'{"event":"e","properties":{"a":NaN}}', MALFORMED),
+        (b'{"event":"e","properties":{}} trailing', MALFORMED),
+        (b"[1]", NOT_AN_OBJECT),
+        (b"17", NOT_AN_OBJECT),
+        (b'{"event":"\xff","properties":"{}"}', NOT_UTF8),
+        (b'{"event":"e","properties":{"a":"\xff"}}', NOT_UTF8),
+        (b'{"event":"e","properties":' + b"[" * 100_000 + b"]" * 100_000 + b"}", NESTED),
+        (b'{"event":"e"}', NO_EVENT),
+        (b'{"type":"object"}', NO_EVENT),
+        (b'{"event":"e","env_id":5,"properties":"{}"}', "env_id is no text"),
+        (b'[{"user":{"keyId":"u"},"variations":[]}]', NOT_AN_OBJECT),
+        (b'{"user":{"keyId":"u"},"variations":[]}', WIRE_FORMAT),
+        (b'{"user":{"keyId":"u"},"metrics":[]}', WIRE_FORMAT),
+    ],
+)
+def test_what_is_no_event(record: bytes, reason: str) -> None:
+    with pytest.raises(NoEventError) as error:
+        parse(record)
+    assert str(error.value) == reason
