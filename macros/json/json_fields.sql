@@ -9,7 +9,7 @@
 
 {% macro duckdb__json_fields(text, fields) -%}
     case
-        when starts_with({{ flagmart.trim_blanks(text) }}, '{') and json_valid({{ text }})
+        when (starts_with({{ text }}, '{') or starts_with({{ flagmart.trim_start(text) }}, '{')) and json_valid({{ text }})
             then from_json({{ text }}, '{
                 {%- for field in fields -%}
                 "{{ field }}": "VARCHAR"{{ ", " if not loop.last }}
