@@ -1,1 +1,1 @@
-"""flagmart: feature-flag events as tables an analyst trusts, delivered without losing or doubling a row."""
+"""flagmart: feature-flag events as tables an analyst trusts, delivered once and whole."""

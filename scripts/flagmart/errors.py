@@ -19,7 +19,7 @@ class Exit(IntEnum):
 
 
 class FlagmartError(Exception):
-    """An error whose message names the thing, the place and the mend; printed as one line, no traceback."""
+    """An error whose one line names the thing, the place and the mend; no traceback."""
 
     exit_code = Exit.FAILED
 

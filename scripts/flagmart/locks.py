@@ -16,7 +16,7 @@ from flagmart.errors import FlagmartError
 
 @contextmanager
 def held(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock at `path` while the block runs; the operating system frees it when the process dies.
+    """Hold the lock at `path` while the block runs; it is freed when the process dies.
 
     Args:
         path: the lock file, in a folder that exists.
@@ -30,7 +30,9 @@ def held(path: Path, what: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise FlagmartError(f"{what} is in use by {_describe(holder)}; try again when it is done") from None
+        raise FlagmartError(
+            f"{what} is in use by {_describe(holder)}; try again when it is done"
+        ) from None
     except OSError as error:
         raise FlagmartError(f"cannot lock {path}: {error.strerror}") from error
     try:
@@ -54,6 +56,7 @@ def held(path: Path, what: str) -> Iterator[None]:
 def _describe(holder: Path) -> str:
     try:
         facts = json.loads(holder.read_text(encoding="utf-8"))
-        return f"{facts['command']} (process {facts['pid']} on {facts['host']}, since {facts['since']})"
+        place = f"process {facts['pid']} on {facts['host']}"
+        return f"{facts['command']} ({place}, since {facts['since']})"
     except (OSError, ValueError, KeyError):
         return "another process"

@@ -1,4 +1,4 @@
-"""Where a run keeps its data and what time it is: everything that comes from the environment, in one place."""
+"""What comes from the environment: where the data lies, what time it is, how long to wait."""
 
 import os
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from flagmart.errors import FlagmartError, UsageError
 
 @dataclass(frozen=True)
 class DataFolder:
-    """The data folder (`FLAGMART_DATA`, default `data`): landing, one DuckDB file, ledger, spool, exports."""
+    """The data folder (`FLAGMART_DATA`, default `data`) and what lies where in it."""
 
     root: Path
 
@@ -89,7 +89,9 @@ def longest_wait() -> float:
 
 
 def now() -> datetime:
-    """The time now, UTC with microseconds; `FLAGMART_NOW` (ISO 8601) sets it, for tests and reproducible runs.
+    """The time now, UTC with microseconds; `FLAGMART_NOW` (ISO 8601) sets it.
+
+    That is for tests and for runs that must give the same result again.
 
     Raises:
         UsageError: `FLAGMART_NOW` is no ISO 8601 time.

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Protocol
@@ -27,7 +27,7 @@ def print_json(document: object) -> None:
 
 
 def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
-    """Rows as aligned text on stdout; numbers to the right, nothing else but blanks between columns."""
+    """Rows as aligned text on stdout, numbers to the right, blanks between columns."""
     cells = [[_text(value) for value in row] for row in rows]
     right = [
         bool(rows) and all(isinstance(row[i], int | float) or row[i] is None for row in rows)
@@ -59,7 +59,7 @@ class Advance(Protocol):
 
 @contextmanager
 def progress(title: str, total: int | None) -> Iterator[Advance]:
-    """A bar on a terminal; elsewhere a line every ten seconds, so that short work stays silent in a log."""
+    """A bar on a terminal; elsewhere a line every ten seconds, so that short work is silent."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -96,8 +96,3 @@ def progress(title: str, total: int | None) -> Iterator[Advance]:
 def plural(count: int, thing: str, things: str | None = None) -> str:
     """`1 row`, `2,000 rows`."""
     return f"{count:,} {thing if count == 1 else (things or thing + 's')}"
-
-
-def as_pairs(facts: Mapping[str, object]) -> str:
-    """`a=1 b=2`, for one line of facts."""
-    return " ".join(f"{name}={value}" for name, value in facts.items())

@@ -1,4 +1,4 @@
-"""The command `flagmart`: registers one thin module a command, and turns errors into one line and an exit code."""
+"""The command `flagmart`: one thin module a command; errors end in one line and an exit code."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from flagmart.errors import Exit, FlagmartError
 
 app = typer.Typer(
     name="flagmart",
-    help="Feature-flag events as tables an analyst trusts, delivered without losing or doubling a row.",
+    help="Feature-flag events as tables an analyst trusts, delivered once and whole.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

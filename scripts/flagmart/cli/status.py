@@ -1,0 +1,106 @@
+"""`flagmart status`: what was delivered, and whether the accounts add up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flagmart.talk import Output
+
+if TYPE_CHECKING:
+    from flagmart.delivery.status import Status
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def status(
+        names: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="NAME", help="Deliveries to speak of; all of them without."),
+        ] = None,
+        project_dir: Annotated[
+            Path, typer.Option(help="The dbt project, whose target folder says what was built.")
+        ] = Path(),
+        wait: Annotated[
+            float,
+            typer.Option(
+                min=0, help="Seconds to wait while another process holds the DuckDB file."
+            ),
+        ] = 30,
+        output: Annotated[Output, typer.Option(help="How the result is printed.")] = Output.TABLE,
+    ) -> None:
+        """Say what was read, landed, accepted, exported and delivered, and whether it adds up.
+
+        Exit codes: 0 the accounts add up, 1 they do not, 2 wrong usage.
+        """
+        from dataclasses import asdict
+
+        from flagmart import settings, talk
+        from flagmart.delivery import status as service
+        from flagmart.errors import Exit
+
+        found = service.status(names or [], project_dir, settings.data_folder(), wait)
+        if output is Output.JSON:
+            talk.print_json(asdict(found))
+        else:
+            _print(found)
+        for remark in found.remarks:
+            talk.say(f"flagmart: {remark}")
+        if not all(identity.holds for identity in found.identities):
+            raise typer.Exit(Exit.FAILED)
+
+
+def _print(found: Status) -> None:
+    from flagmart import talk
+
+    talk.print_table(
+        [(name.replace("_", " "), count) for name, count in found.ingest.items()],
+        header=("ingest", "events"),
+    )
+    if found.events:
+        print()
+        talk.print_table(found.events, header=("outcome", "reject reason", "events"))
+    if found.exports or found.chart_points is not None:
+        print()
+        points = [] if found.chart_points is None else [("chart points", found.chart_points)]
+        talk.print_table([*points, *found.exports.items()], header=("relation of", "rows"))
+    if found.exclusions:
+        print()
+        talk.print_table(found.exclusions, header=("excluded from", "reason", "events"))
+    if found.places:
+        print()
+        talk.print_table(
+            [
+                (
+                    place.delivery,
+                    place.destination,
+                    place.delivered,
+                    place.rows,
+                    place.unsent,
+                    place.delivered_at,
+                    place.where,
+                )
+                for place in found.places
+            ],
+            header=(
+                "delivery",
+                "destination",
+                "delivered",
+                "rows",
+                "not there yet",
+                "last",
+                "where",
+            ),
+        )
+    print()
+    talk.print_table(
+        [
+            (identity.name, identity.text, "holds" if identity.holds else "DOES NOT HOLD")
+            for identity in found.identities
+        ],
+        header=("account", "figures", "result"),
+    )

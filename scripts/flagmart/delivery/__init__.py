@@ -1,0 +1,1 @@
+"""Delivery: what is new goes out, and is recorded once it has arrived."""

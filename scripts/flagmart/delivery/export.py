@@ -1,0 +1,199 @@
+"""`flagmart export`: each chosen delivery in turn, one failing without holding up the others."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flagmart import destinations, locks, settings, talk
+from flagmart.delivery import files, ledger
+from flagmart.delivery.deliveries import read_project
+from flagmart.delivery.report import Outcome, Report
+from flagmart.errors import Exit, FlagmartError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from flagmart.delivery.deliveries import Delivery
+    from flagmart.settings import DataFolder
+    from flagmart.warehouse.protocol import Warehouse
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    project_dir: Path
+    dry_run: bool = False
+    to: str | None = None
+    """Another folder for the one file delivery that is named."""
+    allow_shrink: bool = False
+    wait_seconds: float = 30.0
+
+
+def export(names: list[str], options: Options, data: DataFolder) -> list[Report]:
+    """Deliver the named deliveries, or all.
+
+    Raises:
+        UsageError: an unknown name, or `to` with anything but one file delivery.
+        FlagmartError: no manifest, or no delivery at all; what ails a single one is in its report.
+    """
+    chosen = read_project(options.project_dir).chosen(names)
+    if options.to is not None:
+        if len(names) != 1 or chosen[0].sink != destinations.FILES:
+            raise UsageError("--to needs the name of one file delivery")
+        if "://" in options.to:
+            raise UsageError(f"--to {options.to}: only folders of this machine so far")
+    return [_one(delivery, options, data) for delivery in chosen]
+
+
+def exit_code(reports: list[Report], *, detailed: bool) -> Exit:
+    """The command's exit code; see errors.Exit."""
+    outcomes = {report.outcome for report in reports}
+    if Outcome.FAILED in outcomes:
+        return Exit.FAILED
+    if Outcome.PARTLY in outcomes:
+        return Exit.PARTLY
+    if detailed and outcomes == {Outcome.NOTHING_NEW}:
+        return Exit.NOTHING_TO_DO
+    return Exit.DONE
+
+
+@contextmanager
+def warehouse(data: DataFolder, wait_seconds: float) -> Iterator[Warehouse]:
+    """The engine dbt builds in, for reading."""
+    from flagmart.warehouse import duckdb
+
+    with duckdb.reader(data.duckdb, data.spool / "duckdb", wait_seconds, talk.say) as reader:
+        yield reader
+
+
+def place(path: str, data: DataFolder) -> tuple[Path, str]:
+    """A file delivery's folder, and what the ledger calls it.
+
+    A folder inside the data folder is remembered relative to it, so that the whole may be moved.
+
+    Args:
+        path: as the exposure has it: relative to the data folder, or absolute.
+        data: the data folder.
+    """
+    folder = data.root / path
+    root = data.root.resolve()
+    resolved = folder.resolve()
+    if resolved.is_relative_to(root):
+        return folder, resolved.relative_to(root).as_posix()
+    return folder, resolved.as_posix()
+
+
+def _one(delivery: Delivery, options: Options, data: DataFolder) -> Report:
+    try:
+        if delivery.refused is not None:
+            raise FlagmartError(delivery.refused)
+        if delivery.sink == destinations.FILES:
+            return _files(delivery, options, data)
+        if delivery.sink in destinations.HTTP_SINKS:
+            return _http(delivery, options, data)
+        known = ", ".join([destinations.FILES, *destinations.HTTP_SINKS])
+        raise FlagmartError(
+            f"exposure {delivery.name}: meta.flagmart.sink {delivery.sink!r} is unknown; "
+            f"there are {known}"
+        )
+    except (FlagmartError, OSError, sqlite3.Error) as error:
+        if isinstance(error, UsageError):
+            raise
+        reason = str(error)
+        if isinstance(error, OSError):
+            reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return Report(
+            delivery=delivery.name,
+            destination=str(delivery.settings.values.get("destination", "")),
+            outcome=Outcome.FAILED,
+            remarks=(reason,),
+        )
+
+
+def _files(delivery: Delivery, options: Options, data: DataFolder) -> Report:
+    wanted = delivery.settings.need("layout")
+    if wanted not in destinations.LAYOUTS:
+        raise FlagmartError(
+            f"exposure {delivery.name}: meta.flagmart.layout {wanted!r} is unknown; "
+            f"there are {', '.join(destinations.LAYOUTS)}"
+        )
+    layout = destinations.LAYOUTS[wanted](delivery.settings)
+    path = delivery.settings.need("path")
+    if "://" in path:
+        raise FlagmartError(
+            f"exposure {delivery.name}: meta.flagmart.path {ledger.without_userinfo(path)} "
+            "is no folder of this machine"
+        )
+    if options.to is not None:
+        path = str(Path(options.to).absolute())
+    folder, points_to = place(path, data)
+    with _locked(delivery, options, data), _ledger(options, data) as book:
+        if options.dry_run:
+            target = book.find(delivery.name, delivery.destination, points_to)
+            return files.rehearse(
+                delivery,
+                layout,
+                book.partitions(target) if target else {},
+                folder,
+                _opener(options, data),
+                allow_shrink=options.allow_shrink,
+            )
+        return files.deliver(
+            delivery,
+            layout,
+            book.target(delivery.name, delivery.destination, points_to),
+            book,
+            folder,
+            data.ensure(data.spool) / delivery.name,
+            _opener(options, data),
+            allow_shrink=options.allow_shrink,
+        )
+
+
+def _http(delivery: Delivery, options: Options, data: DataFolder) -> Report:
+    from flagmart.delivery import http
+    from flagmart.delivery.retry import Patience
+
+    endpoint = destinations.HTTP_SINKS[delivery.sink](delivery.settings)
+    id_folder = data.acknowledged / delivery.name
+    with _locked(delivery, options, data), _ledger(options, data) as book:
+        if options.dry_run:
+            return http.rehearse(
+                delivery,
+                endpoint,
+                book.find(delivery.name, delivery.destination, endpoint.url),
+                book,
+                id_folder,
+                _opener(options, data),
+            )
+        return http.deliver(
+            delivery,
+            endpoint,
+            book.target(delivery.name, delivery.destination, endpoint.url),
+            book,
+            data.ensure(data.spool) / delivery.name,
+            data.ensure(id_folder),
+            _opener(options, data),
+            Patience(longest_wait=settings.longest_wait()),
+        )
+
+
+def _opener(options: Options, data: DataFolder) -> Callable[[], AbstractContextManager[Warehouse]]:
+    return lambda: warehouse(data, options.wait_seconds)
+
+
+def _locked(delivery: Delivery, options: Options, data: DataFolder) -> AbstractContextManager[None]:
+    if options.dry_run:
+        return nullcontext()
+    path = data.ensure(data.locks) / f"delivery-{delivery.name}.lock"
+    return locks.held(path, f"the delivery {delivery.name}")
+
+
+def _ledger(options: Options, data: DataFolder) -> AbstractContextManager[ledger.Ledger]:
+    return ledger.opened(data.ledger, read_only=options.dry_run)

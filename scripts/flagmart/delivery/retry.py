@@ -1,0 +1,115 @@
+"""When to try a request again, and how long to wait: one pause for all requests in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from tenacity import wait_random_exponential
+
+from flagmart import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tenacity import RetryCallState
+
+
+WORTH_A_WORD = 5.0
+"""Seconds of a wait that the person at the terminal should know of."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to keep trying, in seconds; by default a request waits four minutes at most."""
+
+    attempts: int = 10
+    first_wait: float = 1.0
+    """Upper end of the first random wait; it doubles with each attempt."""
+    longest_wait: float = 60.0
+    """Cap of every wait, also of one the server asks for."""
+    request_timeout: float = 30.0
+
+
+class TryAgainError(Exception):
+    """This attempt failed in a way that may pass."""
+
+    def __init__(self, reason: str, asked_wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.asked_wait = asked_wait
+
+
+def may_pass(status: int) -> bool:
+    """Whether the same request may succeed later: 408, 429, and 5xx except 501."""
+    return status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS) or (
+        status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
+    )
+
+
+def asked_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds the server asks for.
+
+    `Retry-After` (seconds or an HTTP date), else `X-RateLimit-Reset` (seconds).
+    """
+    for name in ("Retry-After", "X-RateLimit-Reset"):
+        value = headers.get(name, "").strip()
+        if not value:
+            continue
+        try:
+            seconds = float(value)
+        except ValueError:
+            try:
+                moment = parsedate_to_datetime(value)
+            except ValueError:
+                continue
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            seconds = (moment - settings.now()).total_seconds()
+        if seconds == seconds:  # not NaN
+            return max(0.0, seconds)
+    return None
+
+
+class SharedPause:
+    """A pause that holds back every request, whichever of them was told to wait."""
+
+    def __init__(self, patience: Patience, say: Callable[[str], None]) -> None:
+        self._until = 0.0
+        self._say = say
+        self._patience = patience
+        self._jitter = wait_random_exponential(
+            multiplier=patience.first_wait, max=patience.longest_wait
+        )
+        self.stopped = asyncio.Event()
+
+    def seconds(self, state: RetryCallState) -> float:
+        """To wait after a failed attempt, for tenacity; the pause of all others grows with it."""
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.asked_wait if isinstance(error, TryAgainError) else None
+        wait = self._jitter(state) if asked is None else min(asked, self._patience.longest_wait)
+        now = time.monotonic()
+        if wait >= WORTH_A_WORD and self._until < now:
+            self._say(f"{error}; waiting {wait:.0f} s")
+        self._until = max(self._until, now + wait)
+        return wait
+
+    async def sleep(self, seconds: float) -> None:
+        """Until the shared pause is over, or the delivery stops."""
+        await self.over(seconds)
+
+    async def over(self, at_least: float = 0.0) -> None:
+        """Return when no pause is left, or the delivery stops."""
+        until = time.monotonic() + at_least
+        while not self.stopped.is_set():
+            left = max(until, self._until) - time.monotonic()
+            if left <= 0:
+                return
+            try:
+                await asyncio.wait_for(self.stopped.wait(), timeout=left)
+            except TimeoutError:
+                continue

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.export_project import META, ExportProject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> ExportProject:
+    return ExportProject(tmp_path).build()
+
+
+def one_line(project: ExportProject, *arguments: str, code: int) -> str:
+    done = project.call("export", *arguments)
+    assert done.returncode == code, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@contextmanager
+def holding(project: ExportProject) -> Iterator[subprocess.Popen[str]]:
+    """Another process with the DuckDB file open for writing; it lets go when its stdin closes."""
+    code = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1]); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(project.duckdb)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield holder
+    finally:
+        holder.communicate()
+
+
+def test_no_manifest(tmp_path: Path) -> None:
+    project = ExportProject(tmp_path)
+    assert one_line(project, code=1).endswith("manifest.json does not exist; run `dbt build` first")
+
+
+def test_unknown_delivery(project: ExportProject) -> None:
+    line = one_line(project, "nope", code=2)
+    assert "'nope' is no delivery" in line
+    assert "hackle_events, segment_tracks, statsig_events" in line
+
+
+def test_no_write_key(project: ExportProject) -> None:
+    project.env["SEGMENT_WRITE_KEY"] = ""
+    line = one_line(project, "segment_tracks", code=1)
+    assert "segment_tracks: the environment variable SEGMENT_WRITE_KEY is not set" in line
+    assert not (project.data / "ledger.sqlite").exists()
+
+
+def test_one_that_fails_does_not_hold_up_the_others(project: ExportProject) -> None:
+    project.env["SEGMENT_WRITE_KEY"] = ""
+    outcomes = [r["outcome"] for r in project.export(code=1)]
+    assert outcomes == ["delivered", "failed", "delivered"]
+
+
+def test_a_failed_model_refuses_its_delivery_only(project: ExportProject) -> None:
+    project.write_artifacts(results={"test.flagmart.not_null_statsig": "fail"})
+    reports = project.export("statsig_events", "hackle_events", code=1)
+    assert [r["outcome"] for r in reports] == ["delivered", "failed"]
+    assert "not_null_statsig ended with 'fail'" in reports[1]["remarks"][0]
+    assert not (project.data / "exports" / "statsig").exists()
+
+
+def test_no_duckdb_file(project: ExportProject) -> None:
+    project.duckdb.unlink()
+    assert "flagmart.duckdb does not exist; run `dbt build` first" in one_line(
+        project, "statsig_events", code=1
+    )
+
+
+def test_a_file_that_is_no_duckdb(project: ExportProject) -> None:
+    project.duckdb.write_bytes(b"no database" * 1000)
+    assert "not a valid DuckDB database file" in one_line(project, "statsig_events", code=1)
+
+
+def test_no_relation(project: ExportProject) -> None:
+    project.sql("drop view statsig_events")
+    line = one_line(project, "statsig_events", code=1)
+    assert "main.statsig_events is not in" in line
+    assert "flagmart.duckdb; run `dbt build` first" in line
+
+
+def test_a_missing_column(project: ExportProject) -> None:
+    project.sql("create or replace view statsig_events as select 1 as timestamp")
+    assert "lacks partition_on, ingested_at" in one_line(project, "statsig_events", code=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"layout": "avro"}, "meta.flagmart.layout 'avro' is unknown; there are statsig, hackle"),
+        ({"sink": "ftp"}, "meta.flagmart.sink 'ftp' is unknown; there are files, segment"),
+        ({"path": "ftp://u:secret@h/x"}, "meta.flagmart.path ftp://h/x is no folder"),
+        ({"dataset": ""}, "meta.flagmart.dataset is '', no text"),
+        ({"destination": ""}, "meta.flagmart.destination is '', no text"),
+        ({"paht": "x"}, "meta.flagmart.paht is not a setting of this sink"),
+    ],
+)
+def test_a_wrong_setting(project: ExportProject, change: dict[str, str], said: str) -> None:
+    project.write_artifacts(meta={"statsig_events": {**META["statsig_events"], **change}})
+    line = one_line(project, code=1)
+    assert f"exposure statsig_events: {said}" in line
+
+
+def test_a_held_file_names_its_holder(project: ExportProject) -> None:
+    with holding(project) as holder:
+        done = project.run("export", "statsig_events", "--wait", "0.3")
+    first, last = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert f"is held by process {holder.pid} (" in first
+    assert first.endswith("waiting up to 0.3 s")
+    assert f"is held by process {holder.pid} (" in last
+    assert "try again when it is done" in last
+
+
+def test_a_held_file_is_waited_for(project: ExportProject) -> None:
+    with holding(project):
+        waiting = project.start("export", "statsig_events", "--wait", "60")
+        assert waiting.stderr is not None
+        assert "waiting up to 60 s" in waiting.stderr.readline()
+    _, stderr = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0, stderr
+
+
+def test_a_delivery_in_use_names_its_user(project: ExportProject) -> None:
+    with holding(project):
+        first = project.start("export", "statsig_events", "--wait", "60")
+        assert first.stderr is not None
+        assert "waiting" in first.stderr.readline()
+        line = one_line(project, "statsig_events", code=1)
+        assert (
+            f"the delivery statsig_events is in use by flagmart export (process {first.pid}" in line
+        )
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["ledger.sqlite", "spool", "locks", "exports"])
+def test_a_place_that_cannot_be_written(project: ExportProject, name: str) -> None:
+    # no permission stops root, who may run the tests; a file in a folder's place stops anybody
+    (project.data / name).write_text("in the way") if name != "ledger.sqlite" else (
+        project.data / name
+    ).mkdir()
+    assert name in one_line(project, "statsig_events", code=1)
+
+
+def test_to_needs_one_file_delivery(project: ExportProject, tmp_path: Path) -> None:
+    for names in ([], ["segment_tracks"], ["statsig_events", "hackle_events"]):
+        assert "--to needs the name of one file delivery" in one_line(
+            project, *names, "--to", str(tmp_path / "x"), code=2
+        )
+
+
+def test_a_wait_that_is_no_number_is_wrong_usage(project: ExportProject) -> None:
+    assert project.run("export", "--wait", "soon").returncode == 2

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.export_project import KEY, ExportProject
+from support.segment_server import Answer, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COUNTS = {"read": 310, "landed": 305, "equal_repeats": 2, "conflicting_repeats": 1, "unreadable": 2}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> ExportProject:
+    """305 landed events: 300 accepted, five rejected."""
+    made = ExportProject(tmp_path).build()
+    made.sql(
+        """
+        create table base_featbit__events as
+        select event_id, 'env-1' as env_id, 'FlagValue' as event,
+            if(hash(event_id) % 2 = 0, 'evaluation', 'metric') as outcome,
+            null::varchar as reject_reason, ingested_at
+        from events
+        union all
+        select 'r' || i, 'env-1', 'FlagValue', 'rejected', if(i < 3, 'no user', 'no timestamp'),
+            '2026-03-05'::timestamp
+        from range(5) as t(i)
+        """,
+        "create table fct_export_exclusions (delivery varchar, event_id varchar, reason varchar)",
+    )
+    land(made, {"ingested_at": "2026-03-05T00:00:00.000000Z", **COUNTS})
+    path = made.project / "target" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for name in ("fct_export_exclusions", "fct_evaluation_chart_points"):
+        manifest["nodes"][f"model.flagmart.{name}"] = {
+            **manifest["nodes"]["model.flagmart.base_featbit__events"],
+            "name": name,
+            "alias": name,
+        }
+    path.write_text(json.dumps(manifest))
+    return made
+
+
+def land(project: ExportProject, *runs: dict[str, Any]) -> None:
+    folder = project.data / "landing" / "featbit_events"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps({"format": 1, "runs": runs}))
+
+
+def status(project: ExportProject, *names: str, code: int = 0) -> dict[str, Any]:
+    done = project.call("status", "--output", "json", *names)
+    assert done.returncode == code, done.stderr
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def broken(found: dict[str, Any]) -> list[str]:
+    return [i["name"] for i in found["identities"] if not i["holds"]]
+
+
+def test_the_accounts_add_up(project: ExportProject) -> None:
+    found = status(project)
+    assert found["ingest"] == COUNTS
+    assert sum(count for outcome, _, count in found["events"] if outcome != "rejected") == 300
+    assert ["rejected", "no user", 3] in found["events"]
+    assert found["exports"] == {"hackle_events": 300, "segment_tracks": 300, "statsig_events": 300}
+    assert [i["name"] for i in found["identities"]] == [
+        "read = landed + repeats + unreadable",
+        "landed = accepted + rejected",
+        "accepted = exported + excluded (hackle_events)",
+        "accepted = exported + excluded (segment_tracks)",
+        "accepted = exported + excluded (statsig_events)",
+    ]
+    assert broken(found) == []
+    assert "fct_evaluation_chart_points does not exist yet; left out" in found["remarks"]
+    table = project.call("status").stdout
+    assert "310 = 305 landed + 2 equal repeats + 1 conflicting repeats + 2 unreadable" in table
+    assert "305 = 300 accepted + 5 rejected" in table
+
+
+def test_each_account_that_does_not_hold_is_said(project: ExportProject) -> None:
+    land(project, {"ingested_at": "2026-03-05T00:00:00.000000Z", **COUNTS, "unreadable": 3})
+    assert broken(status(project, code=1)) == ["read = landed + repeats + unreadable"]
+    land(
+        project,
+        {"ingested_at": "2026-03-05T00:00:00.000000Z", **COUNTS, "read": 311, "landed": 306},
+    )
+    assert broken(status(project, code=1)) == ["landed = accepted + rejected"]
+    land(project, {"ingested_at": "2026-03-05T00:00:00.000000Z", **COUNTS})
+    project.sql("create or replace view hackle_events as select * from statsig_events limit 299")
+    assert broken(status(project, code=1)) == ["accepted = exported + excluded (hackle_events)"]
+    assert broken(status(project, "statsig_events")) == []
+    # two reasons for one event exclude one event
+    project.sql(
+        "insert into fct_export_exclusions "
+        "values ('hackle_events', 'x', 'a'), ('hackle_events', 'x', 'b')"
+    )
+    found = status(project)
+    assert broken(found) == []
+    assert ["hackle_events", "a", 1] in found["exclusions"]
+
+
+def test_a_run_that_is_not_built_yet_is_no_fault(project: ExportProject) -> None:
+    land(
+        project,
+        {"ingested_at": "2026-03-05T00:00:00.000000Z", **COUNTS},
+        {**COUNTS, "ingested_at": "2026-03-06T00:00:00.000000Z"},
+    )
+    found = status(project)
+    assert broken(found) == []
+    assert "305 landed events are not built yet; run `dbt build`" in found["remarks"]
+
+
+def test_what_was_delivered_and_what_was_not(project: ExportProject) -> None:
+    project.env["FLAGMART_NOW"] = "2026-03-07T08:00:00Z"
+    assert "statsig_events was never delivered" in status(project)["remarks"]
+    with running(KEY) as server:
+        project.env["SEGMENT_HOST"] = server.url
+        project.export()
+        project.add(rows=4, run="2026-03-08 00:00:00", prefix="new")
+        server.always = Answer(400)
+        project.export("segment_tracks", code=1)
+        places = {place["delivery"]: place for place in status(project, code=1)["places"]}
+    assert {name: (p["rows"], p["unsent"]) for name, p in places.items()} == {
+        "hackle_events": (300, 104),  # the day that grew is not there as it is now
+        "segment_tracks": (300, 4),
+        "statsig_events": (300, 104),
+    }
+    assert places["statsig_events"]["delivered_at"] == "2026-03-07T08:00:00+00:00"
+    assert places["statsig_events"]["where"] == str(project.data / "exports/statsig")
+    assert places["segment_tracks"]["where"] == f"{server.url}/v1/batch"
+
+
+def test_nothing_built_yet(tmp_path: Path) -> None:
+    project = ExportProject(tmp_path)
+    project.data.mkdir()
+    project.write_artifacts()
+    land(project, {"ingested_at": "2026-03-05T00:00:00.000000Z", **COUNTS})
+    found = status(project)
+    assert found["ingest"]["landed"] == 305
+    assert any("flagmart.duckdb does not exist yet" in remark for remark in found["remarks"])
+
+
+def test_an_unknown_delivery_is_wrong_usage(project: ExportProject) -> None:
+    done = project.call("status", "nope")
+    assert done.returncode == 2
+    assert "'nope' is no delivery" in done.stderr

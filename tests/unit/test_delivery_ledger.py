@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import random
+import sqlite3
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flagmart.delivery import ledger
+from flagmart.delivery.ledger import Partition
+from flagmart.errors import FlagmartError
+from flagmart.warehouse.protocol import RunFigures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_ranges_join_whatever_order_answers_come_in(tmp_path: Path) -> None:
+    batches = [(first, first + 9) for first in range(0, 1000, 10)]
+    held_back = batches.pop(40)
+    random.Random(1).shuffle(batches)
+    with ledger.opened(tmp_path / "ledger.sqlite") as book:
+        target = book.target("d", "x", "https://example.com")
+        spool = book.open_spool(target)
+        for first, last in batches:
+            book.acknowledge(target, spool.id, [(first, last)])
+        assert book.spools(target)[0].ranges == ((0, 399), (410, 999))
+        book.acknowledge(target, spool.id, [held_back])
+        assert book.spools(target)[0].ranges == ((0, 999),)
+        assert book.spools(target)[0].acknowledged == 1000
+
+
+def test_what_was_written_is_there_for_the_next_process(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    moment = datetime(2026, 3, 1, 12, 0, 0, 7)  # noqa: DTZ001
+    partition = Partition(date(2026, 3, 1), 5, moment, "f", "d", 1, 10)
+    run = RunFigures(moment, 5, "00ff")
+    with ledger.opened(path) as book:
+        target = book.target("d", "x", "exports/d")
+        book.in_place(target, partition, delivered=True)
+        book.record_runs(target, [run])
+    with ledger.opened(path, read_only=True) as book:
+        again = book.find("d", "x", "exports/d")
+        assert again is not None
+        assert book.partitions(again) == {partition.day: partition}
+        assert book.runs(again) == {moment: run}
+        assert book.find("d", "x", "exports/elsewhere") is None
+        assert book.find("d", "y", "exports/d") is None
+
+
+def test_no_user_or_password_enters_it(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with ledger.opened(path) as book:
+        target = book.target("d", "x", "https://user:secret@example.com:8443/v1")
+        assert target.points_to == "https://example.com:8443/v1"
+        assert book.find("d", "x", "https://other:secret@example.com:8443/v1") == target
+    assert b"secret" not in path.read_bytes()
+
+
+def test_read_only_makes_no_file(tmp_path: Path) -> None:
+    with ledger.opened(tmp_path / "ledger.sqlite", read_only=True) as book:
+        assert book.targets() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    connection = sqlite3.connect(path)
+    connection.execute("pragma user_version = 99")
+    connection.close()
+    with pytest.raises(FlagmartError, match="has version 99"), ledger.opened(path):
+        pass
+
+
+def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"no database at all, but long enough to be one" * 100)
+    with (
+        pytest.raises(FlagmartError, match=r"ledger\.sqlite: file is not a database"),
+        ledger.opened(path),
+    ):
+        pass
