@@ -25,7 +25,7 @@ demo: .venv/installed ## generate, ingest, build, deliver; ends with what lies w
 	@FLAGMART_DATA=$(DEMO_DATA) sh scripts/demo/run.sh
 
 test: setup lint ## lint, then every test
-	@$(BIN)/pytest --numprocesses 2 -m "not soak"
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup -m "not soak"
 
 lint: setup ## sqlfluff, ruff, mypy, dbt parse with warnings as errors
 	@$(BIN)/ruff check --quiet

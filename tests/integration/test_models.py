@@ -51,26 +51,10 @@ def contents(data: Path) -> dict[str, Counter[str]]:
 def stream(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """6,000 lines of January 2026, a tenth of them with a fault."""
     out = tmp_path_factory.mktemp("stream") / "events.jsonl"
-    flagmart(
-        "generate",
-        "--events",
-        "6000",
-        "--users",
-        "200",
-        "--flags",
-        "4",
-        "--days",
-        "30",
-        "--start",
-        "2026-01-01",
-        "--seed",
-        "7",
-        "--dirty",
-        "0.1",
-        "--out",
-        str(out),
-        data=out.parent,
+    options = (
+        "--events 6000 --users 200 --flags 4 --days 30 --start 2026-01-01 --seed 7 --dirty 0.1"
     )
+    flagmart("generate", *options.split(), "--out", str(out), data=out.parent)
     return out.read_bytes().splitlines()
 
 
@@ -91,6 +75,7 @@ def expected(stream: list[bytes]) -> Expected:
     return expect(stream, START)
 
 
+@pytest.mark.xdist_group("whole")
 def test_every_line_is_accounted_for(whole: Path, expected: Expected) -> None:
     manifest = json.loads((whole / "landing/featbit_events/manifest.json").read_text())
     run = manifest["runs"][0]
@@ -101,6 +86,7 @@ def test_every_line_is_accounted_for(whole: Path, expected: Expected) -> None:
     assert run["landed"] == expected.outcomes.total()
 
 
+@pytest.mark.xdist_group("whole")
 def test_outcomes_and_reasons(whole: Path, expected: Expected) -> None:
     outcomes = query(whole, "select outcome, count(*) from base_featbit__events group by outcome")
     assert dict(outcomes) == dict(expected.outcomes)
@@ -112,6 +98,7 @@ def test_outcomes_and_reasons(whole: Path, expected: Expected) -> None:
     assert len(reasons) >= 4
 
 
+@pytest.mark.xdist_group("whole")
 def test_counts_per_quarter_hour(whole: Path, expected: Expected) -> None:
     counts = query(
         whole,
@@ -120,6 +107,7 @@ def test_counts_per_quarter_hour(whole: Path, expected: Expected) -> None:
     assert {row[:3]: row[3] for row in counts} == dict(expected.buckets)
 
 
+@pytest.mark.xdist_group("whole")
 def test_chart_points_have_no_gaps_and_add_up(whole: Path, expected: Expected) -> None:
     newest = max(bucket for _, _, bucket in expected.buckets) + 900_000
     since = newest - 30 * 86_400_000
@@ -141,6 +129,7 @@ def test_chart_points_have_no_gaps_and_add_up(whole: Path, expected: Expected) -
     }
 
 
+@pytest.mark.xdist_group("whole")
 def test_a_growing_stream_ends_like_one_run(
     tmp_path: Path, stream: list[bytes], whole: Path
 ) -> None:
