@@ -234,3 +234,61 @@ def test_charts_that_cannot_be_drawn_are_named(tmp_path: Path) -> None:
         "endless",
     }
     assert all(mend for _, mend in named)
+
+
+BREAKS = {
+    # a row lost on the way to a delivery
+    "models/exports/segment/segment_tracks.sql": (
+        "where exclusion_reason is null",
+        "where exclusion_reason is null and event_id not like 'a%'",
+    ),
+    # a value that is promised and not there
+    "models/exports/statsig/statsig_events.sql": (
+        "event_value,",
+        "nullif(event_value, '1') as event_value,",
+    ),
+    # a row that stands there twice
+    "models/marts/evaluations/fct_evaluation_counts.sql": (
+        "from counted\norder by",
+        "from (select * from counted union all select * from counted)\norder by",
+    ),
+    # a rejected event without a reason
+    "models/staging/featbit/base/base_featbit__events.sql": (
+        "found_reject_reason as reject_reason,",
+        "nullif(found_reject_reason, 'missing_user_key') as reject_reason,",
+    ),
+    # accepted events that no view shows
+    "models/staging/featbit/stg_featbit__metric_events.sql": (
+        "where outcome = 'metric'",
+        "where outcome = 'metric' and event = 'CustomEvent'",
+    ),
+}
+
+
+@pytest.mark.xdist_group("whole")
+def test_every_kind_of_dbt_test_fails_on_the_fault_it_is_there_for(
+    whole: Path, tmp_path: Path
+) -> None:
+    project = copy_project(tmp_path)
+    for name, (right, wrong) in BREAKS.items():
+        model = project / name
+        assert model.read_text().count(right) == 1
+        model.write_text(model.read_text().replace(right, wrong))
+    data = tmp_path / "data"
+    (data / "landing").mkdir(parents=True)
+    (data / "landing/featbit_events").symlink_to(whole / "landing/featbit_events")
+    build(data=data, project=project)
+    ran = run_dbt("test", "--exclude-resource-type", "unit_test", data=data, project=project)
+    results = json.loads((data / "target/run_results.json").read_text())["results"]
+    failed = {result["unique_id"].split(".")[2] for result in results if result["status"] == "fail"}
+    assert ran.returncode == 1
+    assert {name.partition("_statsig_events")[0] for name in failed} == {
+        "assert_accepted_events_are_exported_or_excluded",
+        "assert_chart_points_add_up",
+        "assert_landed_events_are_all_judged",
+        "never_null",
+        "never_null_stg_featbit__rejected_events_event_id__env_id__reject_reason",
+        "one_reason_for_each_rejected_event_base_featbit__events_",
+        "unique_together_fct_evaluation_counts_source__env_id__flag_key__variation_id"
+        "__bucket_start_ms",
+    }
