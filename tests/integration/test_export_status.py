@@ -48,7 +48,9 @@ def project(tmp_path: Path) -> ExportProject:
 def land(project: ExportProject, *runs: dict[str, Any]) -> None:
     folder = project.data / "landing" / "featbit_events"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").write_text(json.dumps({"format": 1, "runs": runs}))
+    rest = {"run_id": "r", "source": "file", "files": [], "inputs": []}
+    document = {"format": 1, "runs": [rest | run for run in runs]}
+    (folder / "manifest.json").write_text(json.dumps(document))
 
 
 def status(project: ExportProject, *names: str, code: int = 0) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def status(project: ExportProject, *names: str, code: int = 0) -> dict[str, Any]
 
 
 def broken(found: dict[str, Any]) -> list[str]:
-    return [i["name"] for i in found["identities"] if not i["holds"]]
+    return [i["name"] for i in found["accounts"] if not i["holds"]]
 
 
 def test_the_accounts_add_up(project: ExportProject) -> None:
@@ -69,7 +71,7 @@ def test_the_accounts_add_up(project: ExportProject) -> None:
     assert sum(count for outcome, _, count in found["events"] if outcome != "rejected") == 300
     assert ["rejected", "no user", 3] in found["events"]
     assert found["exports"] == {"hackle_events": 300, "segment_tracks": 300, "statsig_events": 300}
-    assert [i["name"] for i in found["identities"]] == [
+    assert [i["name"] for i in found["accounts"]] == [
         "read = landed + repeats + unreadable",
         "landed = accepted + rejected",
         "accepted = exported + excluded (hackle_events)",
@@ -102,7 +104,7 @@ def test_each_account_that_does_not_hold_is_said(project: ExportProject) -> None
     )
     found = status(project)
     assert broken(found) == []
-    assert ["hackle_events", "a", 1] in found["exclusions"]
+    assert {"delivery": "hackle_events", "reason": "a", "events": 1} in found["exclusions"]
 
 
 def test_a_run_that_is_not_built_yet_is_no_fault(project: ExportProject) -> None:

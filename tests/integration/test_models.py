@@ -1,19 +1,19 @@
 """The models on a dirty stream: against plain Python, and incremental against full refresh."""
 
 import json
-import os
-import subprocess
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
+import jsonschema
+import pyarrow.parquet as pq
 import pytest
 
-from support.dbt_project import ROOT, build, copy_project, query, run_dbt
+from support.command import START, flagmart
+from support.dbt_project import build, copy_project, query, run_dbt
 from support.oracle import Expected, expect
+from support.segment_server import BATCH_SCHEMA, running
 
-FLAGMART = ROOT / ".venv" / "bin" / "flagmart"
-START = datetime(2026, 3, 1, tzinfo=UTC)
 TABLES = (
     "base_featbit__events",
     "fct_evaluation_counts",
@@ -24,19 +24,6 @@ TABLES = (
     "hackle_events",
     "segment_tracks",
 )
-
-
-def flagmart(*arguments: str, data: Path, at: datetime = START) -> None:
-    ran = subprocess.run(
-        [FLAGMART, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "FLAGMART_DATA": str(data), "FLAGMART_NOW": at.isoformat()},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    # 3: some lines were no events, which is what a dirty stream has
-    assert ran.returncode in (0, 3), ran.stderr
 
 
 def contents(data: Path) -> dict[str, Counter[str]]:
@@ -127,6 +114,46 @@ def test_chart_points_have_no_gaps_and_add_up(whole: Path, expected: Expected) -
         for flag, variation in series
         for day in range(30)
     }
+
+
+@pytest.mark.xdist_group("whole")
+def test_every_accepted_event_reaches_every_destination_once_or_is_excluded(whole: Path) -> None:
+    with running("key") as server:
+        segment = {"SEGMENT_HOST": server.url, "SEGMENT_WRITE_KEY": "key"}
+        flagmart("export", data=whole, env=segment)
+        again = json.loads(flagmart("export", "--output", "json", data=whole, env=segment))
+    assert {report["outcome"] for report in again} == {"nothing new"}
+
+    accepted = dict(
+        query(
+            whole, "select event_id, env_id from base_featbit__events where outcome <> 'rejected'"
+        )
+    )
+    excluded: dict[str, set[str]] = {"statsig_events": set(), "hackle_events": set()}
+    for delivery, event_id in query(whole, "select delivery, event_id from fct_export_exclusions"):
+        excluded[delivery].add(event_id)
+    assert all(excluded.values())
+
+    for request in server.requests:
+        jsonschema.validate(json.loads(request.body), BATCH_SCHEMA)
+    assert server.ids() == Counter(
+        f"featbit:{env_id}:{event_id}:track" for event_id, env_id in accepted.items()
+    )
+    for delivery, files, column in (
+        ("statsig_events", "statsig/events/*/*.parquet", "timeuuid"),
+        ("hackle_events", "hackle/dt=*/*.parquet", "insert_id"),
+    ):
+        written = Counter(
+            event_id
+            for file in (whole / "exports").glob(files)
+            for event_id in pq.read_table(file, columns=[column], partitioning=None)
+            .column(column)
+            .to_pylist()
+        )
+        assert written == Counter(accepted.keys() - excluded[delivery])
+    accounts = json.loads(flagmart("status", "--output", "json", data=whole))["accounts"]
+    assert len(accounts) == 5
+    assert all(account["holds"] for account in accounts)
 
 
 @pytest.mark.xdist_group("whole")

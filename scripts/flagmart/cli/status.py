@@ -50,11 +50,13 @@ def register(app: typer.Typer) -> None:
             _print(found)
         for remark in found.remarks:
             talk.say(f"flagmart: {remark}")
-        if not all(identity.holds for identity in found.identities):
+        if not all(account.holds for account in found.accounts):
             raise typer.Exit(Exit.FAILED)
 
 
 def _print(found: Status) -> None:
+    from dataclasses import astuple
+
     from flagmart import talk
 
     talk.print_table(
@@ -63,14 +65,20 @@ def _print(found: Status) -> None:
     )
     if found.events:
         print()
-        talk.print_table(found.events, header=("outcome", "reject reason", "events"))
+        talk.print_table(
+            [astuple(judged) for judged in found.events],
+            header=("outcome", "reject reason", "events"),
+        )
     if found.exports or found.chart_points is not None:
         print()
         points = [] if found.chart_points is None else [("chart points", found.chart_points)]
         talk.print_table([*points, *found.exports.items()], header=("relation of", "rows"))
     if found.exclusions:
         print()
-        talk.print_table(found.exclusions, header=("excluded from", "reason", "events"))
+        talk.print_table(
+            [astuple(excluded) for excluded in found.exclusions],
+            header=("excluded from", "reason", "events"),
+        )
     if found.places:
         print()
         talk.print_table(
@@ -99,8 +107,8 @@ def _print(found: Status) -> None:
     print()
     talk.print_table(
         [
-            (identity.name, identity.text, "holds" if identity.holds else "DOES NOT HOLD")
-            for identity in found.identities
+            (account.name, account.text, "holds" if account.holds else "DOES NOT HOLD")
+            for account in found.accounts
         ],
         header=("account", "figures", "result"),
     )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flagmart import destinations
 from flagmart.delivery import ledger
 from flagmart.delivery.deliveries import read_project
 from flagmart.delivery.export import warehouse
-from flagmart.errors import FlagmartError
+from flagmart.warehouse import manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +18,10 @@ if TYPE_CHECKING:
     from flagmart.delivery.deliveries import Delivery, Project
     from flagmart.delivery.ledger import Ledger, Target
     from flagmart.settings import DataFolder
+    from flagmart.warehouse.manifest import LandedRun
     from flagmart.warehouse.protocol import Relation, Warehouse
 
+LANDING = "featbit_events"
 EVENTS = "base_featbit__events"
 CHART_POINTS = "fct_evaluation_chart_points"
 EXCLUSIONS = "fct_export_exclusions"
@@ -29,8 +30,26 @@ _READ = ("landed", "equal_repeats", "conflicting_repeats", "unreadable")
 
 
 @dataclass(frozen=True)
-class Identity:
-    """One equation of the accounts."""
+class Judged:
+    """Events of one outcome."""
+
+    outcome: str
+    reject_reason: str | None
+    events: int
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """Events that a delivery leaves out for one reason."""
+
+    delivery: str
+    reason: str
+    events: int
+
+
+@dataclass(frozen=True)
+class Account:
+    """One sum that must hold."""
 
     name: str
     text: str
@@ -58,15 +77,13 @@ class Status:
     """Everything `flagmart status` prints."""
 
     ingest: dict[str, int]
-    events: list[tuple[str, str | None, int]] = field(default_factory=list)
-    """Outcome, reject reason, events."""
+    events: list[Judged] = field(default_factory=list)
     chart_points: int | None = None
     exports: dict[str, int] = field(default_factory=dict)
     """Rows of each delivery's relation."""
-    exclusions: list[tuple[str, str, int]] = field(default_factory=list)
-    """Delivery, reason, events."""
+    exclusions: list[Excluded] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
-    identities: list[Identity] = field(default_factory=list)
+    accounts: list[Account] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     """What could not be said, and why."""
 
@@ -80,10 +97,12 @@ def status(names: list[str], project_dir: Path, data: DataFolder, wait_seconds: 
     """
     project = read_project(project_dir)
     chosen = project.chosen(names)
-    runs = _landing(data)
-    found = Status(ingest={name: sum(run[name] for run in runs) for name in ("read", *_READ)})
-    found.identities.append(
-        _identity(
+    runs = manifest.read(data.landing / LANDING).runs
+    found = Status(
+        ingest={name: sum(getattr(run, name) for run in runs) for name in ("read", *_READ)}
+    )
+    found.accounts.append(
+        _account(
             "read = landed + repeats + unreadable",
             found.ingest["read"],
             {name.replace("_", " "): found.ingest[name] for name in _READ},
@@ -107,24 +126,13 @@ def status(names: list[str], project_dir: Path, data: DataFolder, wait_seconds: 
     return found
 
 
-def _landing(data: DataFolder) -> list[dict[str, Any]]:
-    path = data.landing / "featbit_events" / "manifest.json"
-    if not path.exists():
-        return []
-    try:
-        runs = json.loads(path.read_bytes())["runs"]
-        return [{**run, "moment": _moment(run["ingested_at"])} for run in runs]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FlagmartError(f"{path} is no manifest of a landing; restore it") from error
+def _moment(run: LandedRun) -> datetime:
+    return datetime.fromisoformat(run.ingested_at).replace(tzinfo=None)
 
 
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=None)
-
-
-def _identity(name: str, whole: int, parts: dict[str, int]) -> Identity:
+def _account(name: str, whole: int, parts: dict[str, int]) -> Account:
     figures = " + ".join(f"{count:,} {what}" for what, count in parts.items())
-    return Identity(name, f"{whole:,} = {figures}", whole == sum(parts.values()))
+    return Account(name, f"{whole:,} = {figures}", whole == sum(parts.values()))
 
 
 def _relation(found: Status, project: Project, reader: Warehouse, name: str) -> Relation | None:
@@ -136,7 +144,7 @@ def _relation(found: Status, project: Project, reader: Warehouse, name: str) -> 
 
 
 def _events(
-    found: Status, runs: list[dict[str, Any]], project: Project, reader: Warehouse
+    found: Status, runs: tuple[LandedRun, ...], project: Project, reader: Warehouse
 ) -> int | None:
     """Fill in what base says of events; the accepted ones of exported environments come back."""
     points = _relation(found, project, reader, CHART_POINTS)
@@ -146,20 +154,20 @@ def _events(
     if base is None:
         return None
     found.events = [
-        (str(outcome), None if reason is None else str(reason), int(str(count)))
+        Judged(str(outcome), None if reason is None else str(reason), int(str(count)))
         for outcome, reason, count in reader.counts(base, ["outcome", "reject_reason"])
     ]
     built = [row[0] for row in reader.counts(base, ["ingested_at"])]
     newest = max((moment for moment in built if isinstance(moment, datetime)), default=None)
-    waiting = [run for run in runs if newest is None or run["moment"] > newest]
-    if rows := sum(run["landed"] for run in waiting):
+    waiting = [run for run in runs if newest is None or _moment(run) > newest]
+    if rows := sum(run.landed for run in waiting):
         found.remarks.append(f"{rows:,} landed events are not built yet; run `dbt build`")
-    rejected = sum(count for outcome, _, count in found.events if outcome == "rejected")
-    accepted = sum(count for outcome, _, count in found.events if outcome != "rejected")
-    found.identities.append(
-        _identity(
+    rejected = sum(judged.events for judged in found.events if judged.outcome == "rejected")
+    accepted = sum(judged.events for judged in found.events if judged.outcome != "rejected")
+    found.accounts.append(
+        _account(
             "landed = accepted + rejected",
-            found.ingest["landed"] - sum(run["landed"] for run in waiting),
+            found.ingest["landed"] - sum(run.landed for run in waiting),
             {"accepted": accepted, "rejected": rejected},
         )
     )
@@ -195,7 +203,7 @@ def _exports(
     if exclusions is not None:
         known = {delivery.name for delivery in chosen}
         found.exclusions = [
-            (str(delivery), str(reason), int(str(count)))
+            Excluded(str(delivery), str(reason), int(str(count)))
             for delivery, reason, count in reader.counts(exclusions, ["delivery", "reason"])
             if delivery in known
         ]
@@ -207,8 +215,8 @@ def _exports(
         rows = int(str(reader.counts(delivery.relation, [])[0][0]))
         found.exports[delivery.name] = rows
         if accepted is not None and exclusions is not None:
-            found.identities.append(
-                _identity(
+            found.accounts.append(
+                _account(
                     f"accepted = exported + excluded ({delivery.name})",
                     accepted,
                     {"exported": rows, "excluded": excluded.get(delivery.name, 0)},
