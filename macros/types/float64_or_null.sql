@@ -1,5 +1,5 @@
 {% macro float64_or_null(text) -%}
-    {#- `text` as a 64-bit float; null where it is none. -#}
+    {#- `text` as a 64-bit float where it is a number as JSON writes it; null otherwise. -#}
     {{ adapter.dispatch("float64_or_null", "flagmart")(text) }}
 {%- endmacro %}
 
@@ -8,5 +8,5 @@
 {%- endmacro %}
 
 {% macro duckdb__float64_or_null(text) -%}
-    try_cast({{ text }} as double)
+    case when {{ flagmart.matches(text, '^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?$') }} then try_cast({{ text }} as double) end
 {%- endmacro %}

@@ -1,5 +1,5 @@
 {% macro int64_or_null(text) -%}
-    {#- `text` as a 64-bit integer; null where it is none. -#}
+    {#- `text` as a 64-bit integer where it is one to 15 digits and nothing else; null otherwise. -#}
     {{ adapter.dispatch("int64_or_null", "flagmart")(text) }}
 {%- endmacro %}
 
@@ -8,5 +8,5 @@
 {%- endmacro %}
 
 {% macro duckdb__int64_or_null(text) -%}
-    try_cast({{ text }} as bigint)
+    case when {{ flagmart.matches(text, '^[0-9]{1,15}$') }} then cast({{ text }} as bigint) end
 {%- endmacro %}

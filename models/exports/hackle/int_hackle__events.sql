@@ -35,8 +35,8 @@ select
     *,
     {{ flagmart.date_of_ms("occurred_ms") }} as partition_on,
     case
-        when length(event_name) > 128 then 'event_key_too_long'
-        when length(user_key) > 512 then 'identifier_too_long'
+        when {{ flagmart.characters("event_name") }} > 128 then 'event_key_too_long'
+        when {{ flagmart.characters("user_key") }} > 512 then 'identifier_too_long'
         when metric_value is null then 'metric_value_out_of_range'
     end as exclusion_reason
 from shaped

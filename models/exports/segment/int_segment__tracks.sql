@@ -74,7 +74,7 @@ with_payload as (
 select
     *,
     case
-        when length(message_id) > 100 then 'message_id_too_long'
+        when {{ flagmart.characters("message_id") }} > 100 then 'message_id_too_long'
         when {{ flagmart.byte_length("payload") }} > 32 * 1024 then 'message_too_large'
     end as exclusion_reason
 from with_payload

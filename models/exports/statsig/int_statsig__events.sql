@@ -38,11 +38,11 @@ select
     -- Statsig's day: fixed UTC-8, all year round
     {{ flagmart.date_of_ms("occurred_ms - 8 * 3600 * 1000") }} as partition_on,
     case
-        when length(event_name) >= 128 then 'event_name_too_long'
+        when {{ flagmart.characters("event_name") }} >= 128 then 'event_name_too_long'
         when {{ flagmart.contains_any("event_name", [
             flagmart.character(92), "'['", "']'", "'{'", "'}'", "'<'", "'>'", "'#'", "'='", "';'", "'&'", "'$'", "'%'", "'|'",
             flagmart.character(0), flagmart.character(10), flagmart.character(13),
         ]) }} then 'event_name_has_forbidden_character'
-        when length(event_value) >= 128 then 'event_value_too_long'
+        when {{ flagmart.characters("event_value") }} >= 128 then 'event_value_too_long'
     end as exclusion_reason
 from shaped
