@@ -1,7 +1,8 @@
 # Two commands on a fresh machine: `make demo`, then `make test`. Everything lives in .venv; a second make reinstalls nothing.
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_DATA ?= $(or $(FLAGMART_DATA),data/demo)
+# a folder of its own, so that the demo's events never land among yours
+DEMO_DATA := $(or $(FLAGMART_DATA),data)/demo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench soak locks clean
@@ -21,8 +22,10 @@ setup: .venv/installed-dev ## everything the tests need, from the locks
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# exported by make and not pasted into the line, so that the folder may have any name
+demo: export FLAGMART_DATA := $(DEMO_DATA)
 demo: .venv/installed ## generate, ingest, build, deliver; ends with what lies where
-	@FLAGMART_DATA=$(DEMO_DATA) sh scripts/demo/run.sh
+	@sh scripts/demo/run.sh
 
 test: setup lint ## lint, then every test
 	@$(BIN)/pytest --numprocesses 2 --dist loadgroup -m "not soak"

@@ -1,10 +1,10 @@
 {% macro hackle_osname(application_type) -%}
     {#- Hackle's required platform property `osname` from FeatBit's free-text application type: `Android` and `iOS` are the
-        two values Hackle documents; what runs on a server or in a browser is `Server` or `Web`. -#}
+        two values Hackle documents; what runs in a browser is `Web`, everything else, and what is unknown, `Server`. -#}
     case
-        when lower({{ application_type }}) like '%android%' then 'Android'
-        when lower({{ application_type }}) like '%ios%' then 'iOS'
-        when lower({{ application_type }}) like '%browser%' or lower({{ application_type }}) like '%javascript%' then 'Web'
+        when {{ flagmart.matches("lower(" ~ application_type ~ ")", "(^|[^a-z])android($|[^a-z])") }} then 'Android'
+        when {{ flagmart.matches("lower(" ~ application_type ~ ")", "(^|[^a-z])ios($|[^a-z])") }} then 'iOS'
+        when {{ flagmart.matches("lower(" ~ application_type ~ ")", "(^|[^a-z])(browser|javascript|web)($|[^a-z])") }} then 'Web'
         else 'Server'
     end
 {%- endmacro %}

@@ -1,5 +1,5 @@
 {% macro json_number(number) -%}
-    {#- A 64-bit float as a JSON number in one canonical form (17, 1.5, 1e20); `null` for null and for what JSON cannot say. -#}
+    {#- A 64-bit float as a JSON number in one canonical form: whole numbers up to 2^53 without a point (17), all others in the fewest digits (1.5, 1e20, 1.5e-7); `null` for null and for what JSON cannot say. -#}
     {{ adapter.dispatch("json_number", "flagmart")(number) }}
 {%- endmacro %}
 
@@ -10,7 +10,8 @@
 {% macro duckdb__json_number(number) -%}
     case
         when {{ number }} is null or not isfinite({{ number }}) then 'null'
-        when {{ number }} = trunc({{ number }}) and abs({{ number }}) < 1e15 then cast(cast({{ number }} as bigint) as varchar)
-        else replace(replace(cast({{ number }} as varchar), 'e+', 'e'), 'e-0', 'e-')
+        when {{ number }} = trunc({{ number }}) and abs({{ number }}) <= 9007199254740992
+            then cast(cast({{ number }} as bigint) as varchar)
+        else regexp_replace(replace(replace(cast({{ number }} as varchar), 'e+', 'e'), 'e-0', 'e-'), '[.]0$', '')
     end
 {%- endmacro %}

@@ -1,5 +1,5 @@
 {% macro timestamp_or_null(text) -%}
-    {#- `text` (ISO 8601 without a zone, read as UTC) as a UTC timestamp with microseconds; null where it is none. -#}
+    {#- `text`, a UTC date or date and time (2026-01-31, 2026-01-31 00:00[:00]), as a timestamp with microseconds; null where it is none. -#}
     {{ adapter.dispatch("timestamp_or_null", "flagmart")(text) }}
 {%- endmacro %}
 
@@ -8,5 +8,5 @@
 {%- endmacro %}
 
 {% macro duckdb__timestamp_or_null(text) -%}
-    try_cast({{ text }} as timestamp)
+    case when {{ flagmart.matches(text, '^[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}(:[0-9]{2})?)?$') }} then try_cast({{ text }} as timestamp) end
 {%- endmacro %}

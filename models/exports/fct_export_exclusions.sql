@@ -1,30 +1,17 @@
 {{ config(materialized="table") }}
 
-with excluded as (
-    select
-        'statsig_events' as delivery,
-        event_id,
-        exclusion_reason as reason
-    from {{ ref("int_statsig__events") }}
-    where exclusion_reason is not null
-    union all
-    select
-        'hackle_events' as delivery,
-        event_id,
-        exclusion_reason as reason
-    from {{ ref("int_hackle__events") }}
-    where exclusion_reason is not null
-    union all
-    select
-        'segment_tracks' as delivery,
-        event_id,
-        exclusion_reason as reason
-    from {{ ref("int_segment__tracks") }}
-    where exclusion_reason is not null
-)
+{%- set shaped = {
+    "statsig_events": "int_statsig__events",
+    "hackle_events": "int_hackle__events",
+    "segment_tracks": "int_segment__tracks",
+} %}
 
-select
-    delivery,
-    event_id,
-    reason
-from excluded
+{% for delivery, relation in shaped.items() %}
+    select
+        '{{ delivery }}' as delivery,
+        event_id,
+        exclusion_reason as reason
+    from {{ ref(relation) }}
+    where exclusion_reason is not null
+    {{ "union all" if not loop.last }}
+{% endfor %}

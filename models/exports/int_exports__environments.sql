@@ -1,6 +1,6 @@
 {{ config(materialized="table") }}
 
-{%- set chosen = var("flagmart_env_ids") %}
+{%- set chosen = flagmart.chosen_environments() %}
 
 with landed as (
     select distinct env_id

@@ -1,8 +1,7 @@
 {% test environments_are_chosen(model) %}
-    -- with several environments and none chosen, development traffic could reach a paid destination
+    -- with several environments and none chosen, development traffic could reach a paid destination; with none of the chosen
+    -- ones among those that have landed, nothing would leave, and no one would know why
     select env_id
     from {{ model }}
-    where
-        {{ "false" if var("flagmart_env_ids") else "true" }}
-        and (select count(*) from {{ model }}) > 1
+    where (select count(*) from {{ model }} where is_exported) = 0
 {% endtest %}

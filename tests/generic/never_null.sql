@@ -3,7 +3,7 @@
     with counted as (
         select
             {% for column in columns -%}
-            sum(case when {{ column }} is null then 1 else 0 end) as {{ column }}{{ "," if not loop.last }}
+            sum(case when {{ column }} is null then 1 else 0 end) as nulls_of_{{ column }}{{ "," if not loop.last }}
             {% endfor %}
         from {{ model }}
     )
@@ -11,9 +11,9 @@
     {% for column in columns -%}
     select
         '{{ column }}' as column_name,
-        {{ column }} as nulls
+        nulls_of_{{ column }} as nulls
     from counted
-    where {{ column }} > 0
+    where nulls_of_{{ column }} > 0
     {{ "union all" if not loop.last }}
     {% endfor %}
 {% endtest %}

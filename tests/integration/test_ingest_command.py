@@ -11,20 +11,6 @@ import pytest
 
 from support.landed import SAMPLES, event, ids, lines, names
 
-COMMAND = """
-import sys, typer
-from flagmart.cli import ingest
-from flagmart.errors import FlagmartError
-app = typer.Typer()
-app.callback()(lambda: None)
-ingest.register(app)
-try:
-    app()
-except FlagmartError as error:
-    print("flagmart:", error, file=sys.stderr)
-    sys.exit(error.exit_code)
-"""
-
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -35,7 +21,7 @@ def run(
     data: Path, *arguments: str | Path, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-c", COMMAND, "ingest", "files", *map(str, arguments)],
+        [sys.executable, "-m", "flagmart", "ingest", "files", *map(str, arguments)],
         input=stdin,
         capture_output=True,
         check=False,
@@ -197,3 +183,44 @@ def test_help_loads_no_engine() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == b"[]\n"
+
+
+def test_an_empty_path_is_wrong_usage(data: Path) -> None:
+    done = run(data, "")
+    assert done.returncode == 2
+    assert b"a PATH is empty" in done.stderr
+    assert not data.exists()
+
+
+def test_a_data_folder_with_a_tilde_is_wrong_usage(data: Path) -> None:
+    path = make(data, "x.jsonl", lines(event(1)))
+    done = subprocess.run(
+        [sys.executable, "-m", "flagmart", "ingest", "files", str(path)],
+        capture_output=True,
+        check=False,
+        cwd=data.parent,
+        env={**os.environ, "FLAGMART_DATA": "~/data"},
+    )
+    assert done.returncode == 2
+    assert b"FLAGMART_DATA='~/data' is no folder" in done.stderr
+
+
+def test_what_went_out_does_not_come_in_again(data: Path) -> None:
+    path = make(data, "x.jsonl", lines(event(1)))
+    assert run(data, path).returncode == 0
+    # the folder around the data folder: its landing is no source
+    done = run(data, path.parent, "--output", "json")
+    assert [one["path"] for one in json.loads(done.stdout)["inputs"]] == [str(path)]
+    message = {"type": "track", "messageId": "m", "event": "e", "properties": {}, "userId": "u"}
+    sent = make(data, "sent.jsonl", lines(message))
+    done = run(data, sent)
+    assert done.returncode == 3
+    assert b"a message to Segment" in done.stderr
+    assert len(ids(data)) == 1
+
+
+def test_a_folder_without_files_is_named(data: Path) -> None:
+    (data.parent / "empty").mkdir()
+    done = run(data, data.parent / "empty")
+    assert done.returncode == 0
+    assert b"empty: no files in it, nothing to do" in done.stderr

@@ -347,3 +347,12 @@ def test_the_unit_is_one_for_the_file_and_can_be_told(
     name = "seconds" if number < 10**11 else "milliseconds"
     assert capsys.readouterr().err.count(f"timestamps count {name}") == 1
     assert counts(report) == (3, 2, 0, 0, 1), "the third lies millennia ahead in that unit"
+
+
+def test_an_id_is_one_however_it_is_spelled(tmp_path: Path) -> None:
+    named = MESSAGES[0]["uuid"]
+    spellings = [named, named.upper(), named.replace("-", ""), f"{{{named}}}", "not-a-uuid" * 4]
+    source = tmp_path / "events.jsonl"
+    source.write_text("".join(json.dumps(MESSAGES[0] | {"uuid": i}) + "\n" for i in spellings))
+    assert counts(land(tmp_path / "data", source)) == (5, 2, 3, 0, 0)
+    assert ids(tmp_path / "data") == sorted([named, "not-a-uuid" * 4])

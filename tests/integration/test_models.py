@@ -201,10 +201,20 @@ def test_a_second_environment_stops_the_exports_until_chosen(
         flagmart("ingest", "files", str(source), data=tmp_path)
     ran = run_dbt("build", "--exclude-resource-type", "unit_test", data=tmp_path)
     assert ran.returncode == 1
-    assert "set_the_var_flagmart_env_ids_since_several_environments_have_landed" in ran.stdout
+    assert "set_the_var_flagmart_env_ids_to_environments_that_have_landed" in ran.stdout
     assert query(tmp_path, "select count(*) from int_exports__environments where is_exported") == [
         (0,)
     ]
+    for wrong, said in (
+        (["prodcution"], "set_the_var_flagmart_env_ids_to_environments_that_have_landed"),
+        ("production", "the var flagmart_env_ids is a list of environment ids"),
+    ):
+        chosen = json.dumps({"flagmart_env_ids": wrong})
+        ran = run_dbt(
+            "build", "--select", "int_exports__environments", "--vars", chosen, data=tmp_path
+        )
+        assert ran.returncode != 0
+        assert said in ran.stdout
     chosen = json.dumps({"flagmart_env_ids": ["o'dev"]})
     ran = run_dbt("build", "--exclude-resource-type", "unit_test", "--vars", chosen, data=tmp_path)
     assert ran.returncode == 0, ran.stdout
@@ -310,8 +320,9 @@ def test_every_kind_of_dbt_test_fails_on_the_fault_it_is_there_for(
     failed = {result["unique_id"].split(".")[2] for result in results if result["status"] == "fail"}
     assert ran.returncode == 1
     assert {name.partition("_statsig_events")[0] for name in failed} == {
-        "assert_accepted_events_are_exported_or_excluded",
+        "accepted_events_are_exported_or_excluded_segment_tracks",
         "assert_chart_points_add_up",
+        "assert_every_evaluation_is_counted",
         "assert_landed_events_are_all_judged",
         "never_null",
         "never_null_stg_featbit__rejected_events_event_id__env_id__reject_reason",

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from flagmart.ingest import framing, sources
-from flagmart.ingest.framing import CUT_OFF, STRAY, TOO_LARGE, Fragment, Splitter, lines
+from flagmart.ingest.framing import CUT_OFF, STRAY, TOO_LARGE, UNCLOSED, Fragment, Splitter, lines
 from flagmart.ingest.sources import Stream
 
 
@@ -139,6 +139,10 @@ def test_an_element_too_large_is_left_out_and_the_next_is_read(
     long_text = json.dumps({"k": "x" * 5_000}).encode()
     content = before + b'{"a": 1},\n' + large + b",\n" + long_text + b',\n{"b": 2}\n'
     found = split(content)
+    if before:
+        found, unclosed = found[:-1], found[-1]
+        assert unclosed[2] == UNCLOSED
+        assert split(content + b"]") == found
     first = before.count(b"\n") + 1
     assert [(line, fault) for line, _, fault in found] == [
         (first, None),

@@ -1,7 +1,5 @@
 {{ config(materialized="view") }}
 
-{%- set as_of = dbt.string_literal(dbt.escape_single_quotes(var("flagmart_as_of"))) %}
-{%- set as_of_ms = flagmart.epoch_ms(flagmart.timestamp_or_null(as_of)) %}
 
 with charts as (
     select
@@ -15,12 +13,7 @@ with charts as (
 ),
 
 newest as (
-    select
-        coalesce(
-            {{ as_of_ms }},
-            max(bucket_start_ms) + 15 * 60 * 1000,
-            0
-        ) as as_of_ms
+    select {{ flagmart.newest_data_ms("bucket_start_ms") }} as as_of_ms
     from {{ ref("fct_evaluation_counts") }}
 ),
 

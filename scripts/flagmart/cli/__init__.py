@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from flagmart import settings
 from flagmart.cli import export, generate, ingest, status
 from flagmart.errors import Exit, FlagmartError
 
@@ -26,13 +27,19 @@ def main() -> None:
         app()
     except FlagmartError as error:
         _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        print(
+            "flagmart: interrupted; run it again, what was finished is not done twice",
+            file=sys.stderr,
+        )
+        sys.exit(130)
     except BrokenPipeError:
         # whoever read our stdout has gone; nothing more to say to them
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.FAILED)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror or error}", Exit.FAILED)
+        place = error.filename or settings.data_folder().root
+        _fail(f"{place}: {error.strerror or error}", Exit.FAILED)
     except Exception as error:
         if os.environ.get("FLAGMART_DEBUG"):
             raise

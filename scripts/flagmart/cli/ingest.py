@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flagmart import settings, talk
-from flagmart.errors import Exit
+from flagmart.errors import Exit, UsageError
 from flagmart.ingest.timestamps import Unit
 from flagmart.talk import Output
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def files(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="PATH...",
             help="Files, folders (all files below but hidden ones), or - for standard input.",
@@ -52,11 +52,16 @@ def files(
     as JSON lines, arrays or pretty-printed; CSV and TSV with a header; ClickHouse's CSVWithNames,
     TSVWithNames, JSONEachRow and parquet; bare properties objects. What is no event goes to a
     reject file.
+
+    Exit codes: 0 done, 1 nothing could be read, 2 wrong usage, 3 some records were no events or
+    contradict one that landed.
     """
     from flagmart.ingest.files import ingest
 
+    if "" in paths:
+        raise UsageError("a PATH is empty, maybe a variable that is not set; nothing was ingested")
     data = settings.data_folder()
-    report = ingest(paths, data, timestamp_unit, dry_run=dry_run)
+    report = ingest([Path(path) for path in paths], data, timestamp_unit, dry_run=dry_run)
     _say(report, dry_run=dry_run)
     if output is Output.JSON:
         talk.print_json(_document(report, dry_run=dry_run))

@@ -73,11 +73,12 @@ class Batcher:
             out = set(misdated)
             events = [event for place, event in enumerate(events) if place not in out]
             lines = [line for place, line in enumerate(lines) if place not in out]
-        ids = [event.id for event in events]
+        ids = [_one_spelling(event.id) for event in events]
         if not all(ids):
             times = occurred.cast(pa.int64()).to_pylist()
             ids = [
-                event.id or self._made_id(event, times[place]) for place, event in enumerate(events)
+                known or self._made_id(events[place], times[place])
+                for place, known in enumerate(ids)
             ]
         refs = pc.binary_join_element_wise(
             self._label, pa.array(lines, pa.int64()).cast(pa.string()), ":"
@@ -104,6 +105,19 @@ class Batcher:
         """Free what was held besides memory."""
         if self._occurrences is not None:
             self._occurrences.close()
+
+
+def _one_spelling(event_id: str | None) -> str | None:
+    """A uuid without hyphens (32 characters) or in braces (38) as FeatBit spells it.
+
+    Otherwise the same event from another tool's dump would land twice.
+    """
+    if event_id is None or len(event_id) not in (32, 38):
+        return event_id
+    try:
+        return str(uuid.UUID(event_id))
+    except ValueError:
+        return event_id
 
 
 def _occurred(timestamps: list[Timestamp], unit: Unit) -> tuple[pa.Array, list[int]]:

@@ -74,7 +74,7 @@ def ingest(
         UsageError: a path does not exist.
         FlagmartError: the landing cannot be written.
     """
-    sources = expand(paths)
+    sources = expand(paths, data.root)
     inputs = tuple(str(path).encode("utf-8", "backslashreplace").decode() for path in paths)
     opened = nullcontext(DryRun()) if dry_run else ParquetLanding(data).open_run("file", inputs)
     total = sum(source.size for source in sources)

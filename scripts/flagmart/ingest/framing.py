@@ -19,6 +19,7 @@ KEPT = 64 << 10
 TOO_LARGE = "larger than 16 MB"
 CUT_OFF = "cut off where the file is damaged"
 STRAY = "not a JSON object"
+UNCLOSED = "the array ends before its closing bracket"
 
 Fragment = tuple[int, bytes, str | None]
 
@@ -83,6 +84,7 @@ class Splitter:
         self._ended = False
         self._indent: bytes | None = None
         self._first = True
+        self._open_arrays = 0
 
     def __iter__(self) -> Iterator[Fragment]:
         """The elements in order."""
@@ -91,6 +93,9 @@ class Splitter:
                 yield self._element()
             else:
                 yield self._stray()
+        if self._open_arrays > 0 and not self._stream.damage:
+            # cut between two elements: nothing that is there is lost, but something was to follow
+            yield self._count_lines(), b"", UNCLOSED
 
     def _more(self) -> bool:
         """Append a block, dropping what lies before the current place."""
@@ -115,7 +120,9 @@ class Splitter:
         """Move over blanks, commas and the array's own brackets; False at the end."""
         while True:
             match = _BETWEEN.match(self._buffer, self._at)
-            self._at = match.end() if match else self._at
+            if match:
+                self._open_arrays += match[0].count(b"[") - match[0].count(b"]")
+                self._at = match.end()
             if self._at < len(self._buffer):
                 return True
             if not self._more():

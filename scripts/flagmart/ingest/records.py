@@ -26,6 +26,7 @@ NO_EVENT = (
     "no event: neither an envelope (event, properties) nor bare properties "
     "(flagId or featureFlagKey; or type and eventName)"
 )
+OUR_OWN = "a message to Segment, where events went, not where they come from"
 WIRE_FORMAT = "a track request of an SDK, which never reaches a store"
 
 
@@ -78,6 +79,8 @@ class _Record(msgspec.Struct, gc=False):
     variation_id: Raw = msgspec.field(default=Raw(b""), name="variationId")
     type: Raw = Raw(b"")
     event_name: Raw = msgspec.field(default=Raw(b""), name="eventName")
+    # a message delivered to Segment
+    message_id: Raw = msgspec.field(default=Raw(b""), name="messageId")
     # an SDK's track request
     user: Raw = Raw(b"")
     variations: Raw = Raw(b"")
@@ -122,6 +125,8 @@ def _parse_any(raw: bytes) -> Event:
     except msgspec.DecodeError:
         record = _decode_leniently(raw)
 
+    if record.message_id:
+        raise NoEventError(OUR_OWN)
     if record.properties and record.event:
         return Event(
             id=_identity(record),

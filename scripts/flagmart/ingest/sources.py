@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from flagmart import talk
 from flagmart.errors import UsageError
 
 BLOCK = 1 << 20
@@ -96,8 +97,11 @@ class Source:
             yield Stream(raw, self.label)
 
 
-def expand(paths: Sequence[Path]) -> list[Source]:
-    """The files `paths` stand for, in order; a folder for all below it, sorted, but hidden ones.
+def expand(paths: Sequence[Path], leave_out: Path) -> list[Source]:
+    """The files `paths` stand for, in order.
+
+    A folder stands for all files below it, sorted, but hidden ones and those in `leave_out`, our
+    own data folder: what was delivered or landed before is no source.
 
     `-` is standard input; it and other pipes are copied to a nameless temporary file, since the
     first records of a file are read twice.
@@ -114,7 +118,10 @@ def expand(paths: Sequence[Path]) -> list[Source]:
         if str(path) == "-":
             sources.append(_spooled(sys.stdin.buffer, "stdin", path))
         elif path.is_dir():
-            sources += [_source(file) for file in _below(path)]
+            below = _below(path, leave_out.resolve())
+            if not below:
+                talk.say(f"{_label(path)}: no files in it, nothing to do")
+            sources += [_source(file) for file in below]
         elif path.is_file():
             sources.append(_source(path))
         else:
@@ -123,12 +130,16 @@ def expand(paths: Sequence[Path]) -> list[Source]:
     return sources
 
 
-def _below(folder: Path) -> list[Path]:
+def _below(folder: Path, leave_out: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
         if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and (
+            not path.resolve().is_relative_to(leave_out)
+            or folder.resolve().is_relative_to(leave_out)
+        )
     )
 
 

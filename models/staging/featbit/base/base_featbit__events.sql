@@ -102,7 +102,7 @@ extracted as (
         end as found_variation_id,
         case
             when is_evaluation
-                then coalesce(named_send_to_experiment, tag_2, 'false') = 'true'
+                then lower(coalesce(named_send_to_experiment, tag_2, 'false')) = 'true'
             else false
         end as found_send_to_experiment,
         case

@@ -1,0 +1,20 @@
+{% macro begin_build() -%}
+    {#- Notes in the engine that a dbt run has begun, so that nothing is delivered from one that never ended. Runs before
+        every dbt run that changes or judges tables. -#}
+    {{ return(adapter.dispatch("begin_build", "flagmart")()) }}
+{%- endmacro %}
+
+{% macro default__begin_build() -%}
+    {{ flagmart.no_variant("begin_build") }}
+{%- endmacro %}
+
+{% macro duckdb__begin_build() -%}
+    create schema if not exists flagmart_builds;
+    create table if not exists flagmart_builds.builds (invocation_id varchar, state varchar);
+    create table if not exists flagmart_builds.node_results (node_id varchar, status varchar);
+    -- after a run that never ended, no one knows which of its nodes are done: each counts as bad until it runs again
+    update flagmart_builds.node_results set status = 'unfinished'
+    where exists (select 1 from flagmart_builds.builds where state = 'running');
+    create or replace table flagmart_builds.builds as
+    select '{{ invocation_id }}' as invocation_id, 'running' as state
+{%- endmacro %}
