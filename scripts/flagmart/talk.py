@@ -18,7 +18,7 @@ class Output(StrEnum):
 
 def say(line: str) -> None:
     """One line of talk on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def print_json(document: object) -> None:
@@ -47,7 +47,15 @@ def _text(value: object) -> str:
         return "-"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value)
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without what would move a terminal's cursor: other people name files."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 class Advance(Protocol):

@@ -2,19 +2,44 @@
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
-from flagmart import settings
+from flagmart import settings, talk
 from flagmart.cli import export, generate, ingest, status
 from flagmart.errors import Exit, FlagmartError
 
 app = typer.Typer(
     name="flagmart",
-    help="Feature-flag events as tables an analyst trusts, delivered once and whole.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("flagmart"))
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and leave.",
+            is_eager=True,
+            callback=_print_version,
+        ),
+    ] = False,
+) -> None:
+    """Feature-flag events as tables an analyst trusts, delivered once and whole."""
+
+
 generate.register(app)
 ingest.register(app)
 export.register(app)
@@ -51,5 +76,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: Exit) -> None:
-    print(f"flagmart: {message}", file=sys.stderr)
+    talk.say(f"flagmart: {message}")
     sys.exit(code)
