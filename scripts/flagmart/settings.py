@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flagmart import durable
 from flagmart.errors import FlagmartError, UsageError
 
 
@@ -56,7 +57,7 @@ class DataFolder:
             FlagmartError: the folder cannot be made; names it and the mend.
         """
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            durable.make_folder(folder)
         except OSError as error:
             raise FlagmartError(
                 f"cannot write in {folder}: {error.strerror}; give its owner's permission "
@@ -66,8 +67,17 @@ class DataFolder:
 
 
 def data_folder() -> DataFolder:
-    """The data folder named by the environment."""
-    return DataFolder(Path(os.environ.get("FLAGMART_DATA") or "data"))
+    """The data folder named by the environment.
+
+    Raises:
+        UsageError: the name is blank or begins with `~`, which other readers would take literally.
+    """
+    named = os.environ.get("FLAGMART_DATA") or "data"
+    if named.startswith("~") or not named.strip():
+        raise UsageError(
+            f"FLAGMART_DATA={named!r} is no folder; write it out, neither cron nor dbt expands ~"
+        )
+    return DataFolder(Path(named))
 
 
 def longest_wait() -> float:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.export_project import META, ExportProject
+from support.export_project import META, ExportProject, build_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +30,13 @@ def one_line(project: ExportProject, *arguments: str, code: int) -> str:
 
 @contextmanager
 def holding(project: ExportProject) -> Iterator[subprocess.Popen[str]]:
-    """Another process with the DuckDB file open for writing; it lets go when its stdin closes."""
+    """Another process with the DuckDB file open for writing; it lets go when its stdin closes.
+
+    What it was told on stdin by then, lines of SQL, it runs first.
+    """
     code = (
         "import duckdb, sys; c = duckdb.connect(sys.argv[1]); "
-        "print('held', flush=True); sys.stdin.read()"
+        "print('held', flush=True); [c.execute(line) for line in sys.stdin]"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(project.duckdb)],
@@ -73,11 +77,125 @@ def test_one_that_fails_does_not_hold_up_the_others(project: ExportProject) -> N
 
 
 def test_a_failed_model_refuses_its_delivery_only(project: ExportProject) -> None:
-    project.write_artifacts(results={"test.flagmart.not_null_statsig": "fail"})
+    project.dbt_build(results={"test.flagmart.not_null_statsig": "fail"})
     reports = project.export("statsig_events", "hackle_events", code=1)
     assert [r["outcome"] for r in reports] == ["delivered", "failed"]
     assert "not_null_statsig ended with 'fail'" in reports[1]["remarks"][0]
     assert not (project.data / "exports" / "statsig").exists()
+
+
+BASE_TEST = "test.flagmart.unique_base"
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_build_that_fails_while_export_waits_is_refused(
+    project: ExportProject, dry: list[str]
+) -> None:
+    with holding(project) as build:
+        waiting = project.start("export", "statsig_events", "--wait", "60", *dry)
+        assert waiting.stderr is not None
+        assert "waiting up to 60 s" in waiting.stderr.readline()
+        assert build.stdin is not None
+        build.stdin.write(
+            f"insert into flagmart_builds.node_results values ('{BASE_TEST}', 'fail');\n"
+            "update flagmart_builds.builds set invocation_id = 'second'\n"
+        )
+        project.write_artifacts(results={BASE_TEST: "fail"}, invocation="second")
+    _, stderr = waiting.communicate(timeout=60)
+    assert waiting.returncode == 1
+    assert "unique_base ended with 'fail'" in stderr
+    assert not (project.data / "exports").exists()
+
+
+def test_a_build_that_was_killed_is_refused(project: ExportProject) -> None:
+    project.sql(*build_notes("second", state="running"))
+    for arguments in ([], ["--dry-run"]):
+        for report in project.export(*arguments, code=1):
+            assert report["remarks"] == ["dbt's last run did not finish; run `dbt build` again"]
+    assert not (project.data / "exports").exists()
+    project.dbt_build()
+    assert project.export("statsig_events")[0]["outcome"] == "delivered"
+
+
+def test_a_failure_outlives_artifacts_that_were_overwritten(project: ExportProject) -> None:
+    project.dbt_build(results={BASE_TEST: "fail"})
+    project.write_artifacts(invocation="compile")
+    for arguments in ([], ["--dry-run"]):
+        for report in project.export(*arguments, code=1):
+            assert "unique_base ended with 'fail'" in report["remarks"][0]
+    # said on stderr and on stdout
+    done = project.call("export", "segment_tracks", "--output", "json")
+    assert "flagmart: segment_tracks: unique_base ended with 'fail'" in done.stderr
+    assert "unique_base ended with 'fail'" in done.stdout
+
+
+def test_a_project_that_changes_while_export_waits_is_looked_at_again(
+    project: ExportProject,
+) -> None:
+    with holding(project):
+        waiting = project.start("export", "statsig_events", "--wait", "60")
+        assert waiting.stderr is not None
+        assert "waiting up to 60 s" in waiting.stderr.readline()
+        moved = {**META["statsig_events"], "path": "exports/elsewhere"}
+        project.write_artifacts(meta={"statsig_events": moved})
+    _, stderr = waiting.communicate(timeout=60)
+    assert waiting.returncode == 1
+    assert "the exposure statsig_events changed in the meantime; run the export again" in stderr
+
+
+def test_an_engine_without_a_note_of_its_build(project: ExportProject) -> None:
+    project.sql("drop schema flagmart_builds cascade")
+    line = one_line(project, "statsig_events", code=1)
+    assert "flagmart_builds.builds is not in" in line
+    assert line.endswith("run `dbt build` first")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"path": "exports/../exports/statsig/"},
+        {"path": "exports", "dataset": "statsig/events"},
+    ],
+)
+def test_two_deliveries_to_one_folder_are_both_refused(
+    project: ExportProject, change: dict[str, str]
+) -> None:
+    twin = {**META["statsig_events"], **change}
+    project.dbt_build(meta={**META, "hackle_events": twin})
+    reports = project.export("statsig_events", "hackle_events", code=1)
+    for report in reports:
+        assert report["outcome"] == "failed"
+        assert "hackle_events and statsig_events both write to" in report["remarks"][0]
+        assert "exports/statsig/events/{day}" in report["remarks"][0]
+    assert not (project.data / "exports").exists()
+
+
+def test_two_datasets_in_one_folder_are_two_places(project: ExportProject) -> None:
+    project.sql(
+        "create or replace view hackle_events as from statsig_events",
+    )
+    project.dbt_build(meta={**META, "hackle_events": {**META["statsig_events"], "dataset": "x"}})
+    reports = project.export("statsig_events", "hackle_events")
+    assert [report["outcome"] for report in reports] == ["delivered", "delivered"]
+
+
+def test_a_folder_that_holds_another_delivery_is_refused(
+    project: ExportProject, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    project.export("statsig_events", "--to", str(elsewhere))
+    twin = {**META["statsig_events"], "path": "exports/twin"}
+    project.sql("create or replace view hackle_events as from statsig_events")
+    project.dbt_build(meta={**META, "hackle_events": twin})
+    (report,) = project.export("hackle_events", "--to", str(elsewhere), code=1)
+    assert "holds files of statsig_events, which hackle_events would remove" in report["remarks"][0]
+    shutil.rmtree(elsewhere)
+    assert project.export("hackle_events", "--to", str(elsewhere))[0]["outcome"] == "delivered"
+    # nor may it go where the other one goes by its exposure
+    place = str(project.data / "exports/statsig")
+    (report,) = project.export("hackle_events", "--to", place, code=1)
+    assert "hackle_events and statsig_events both write to" in report["remarks"][0]
 
 
 def test_no_duckdb_file(project: ExportProject) -> None:
@@ -116,7 +234,7 @@ def test_a_missing_column(project: ExportProject) -> None:
     ],
 )
 def test_a_wrong_setting(project: ExportProject, change: dict[str, str], said: str) -> None:
-    project.write_artifacts(meta={"statsig_events": {**META["statsig_events"], **change}})
+    project.dbt_build(meta={"statsig_events": {**META["statsig_events"], **change}})
     line = one_line(project, code=1)
     assert f"exposure statsig_events: {said}" in line
 

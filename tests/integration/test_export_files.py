@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import signal
 import time
 from typing import TYPE_CHECKING, Any
@@ -149,7 +150,7 @@ def test_only_the_day_that_changed_is_written_again(project: ExportProject) -> N
 def test_changed_code_with_equal_rows_writes_nothing(project: ExportProject) -> None:
     project.export(*FILES)
     before = times(project.data / "exports")
-    project.write_artifacts(checksum="2")
+    project.dbt_build(checksum="2")
     assert [r["outcome"] for r in project.export(*FILES)] == ["nothing new"] * 2
     assert times(project.data / "exports") == before
 
@@ -158,11 +159,70 @@ def test_changed_code_with_other_values_writes_every_day(project: ExportProject)
     project.export("hackle_events")
     before = hashes(project.data / "exports")
     project.sql("update events set variation = 'off'")
-    project.write_artifacts(checksum="2")
+    project.dbt_build(checksum="2")
     assert project.export("hackle_events")[0]["parts"] == 3
     after = hashes(project.data / "exports")
     assert before.keys() == after.keys()
     assert all(before[name] != after[name] for name in before if name.endswith(".parquet"))
+
+
+def test_code_that_was_exported_before_it_was_built_is_looked_at_again(
+    project: ExportProject,
+) -> None:
+    """Edited, compiled, exported; then built, with other values and no newer rows."""
+    project.export(*FILES)
+    project.write_artifacts(checksum="2", invocation="compile")
+    assert [r["outcome"] for r in project.export(*FILES)] == ["nothing new"] * 2
+    project.sql("update events set variation = 'off'")
+    project.dbt_build(checksum="2")
+    assert [r["parts"] for r in project.export(*FILES)] == [3, 3]
+    assert project.export(*FILES, "--dry-run")[0]["detail"] is not None
+    assert [r["outcome"] for r in project.export(*FILES)] == ["nothing new"] * 2
+
+
+def test_files_that_are_gone_are_put_back(project: ExportProject) -> None:
+    project.export(*FILES)
+    exports = project.data / "exports"
+    before = hashes(exports)
+    shutil.rmtree(exports)
+    assert [r["parts"] for r in project.export(*FILES, "--dry-run")] == [3, 3]
+    assert [r["parts"] for r in project.export(*FILES)] == [3, 3]
+    assert hashes(exports) == before
+    for gone in ("hackle/dt=2026-03-02/_SUCCESS", "hackle/dt=2026-03-01/000000000000.parquet"):
+        (exports / gone).unlink()
+        assert [r["parts"] for r in project.export(*FILES)] == [1, 0]
+        assert hashes(exports) == before
+    # of a day that lost rows nothing is left to protect
+    shutil.rmtree(exports / "statsig/events/2026-03-01")
+    project.sql("delete from events where occurred_at < '2026-03-01 00:00:00.02'")
+    assert project.export("statsig_events")[0]["rows"] == 94
+
+
+def test_what_is_not_ours_stays(project: ExportProject) -> None:
+    project.export(*FILES)
+    days = [
+        project.data / "exports" / day
+        for day in ("hackle/dt=2026-03-02", "statsig/events/2026-03-02")
+    ]
+    ours = ["000000000009.parquet", "part-00009.parquet"]
+    partial = [".000000000000.parquet.partial", ".part-00000.parquet.partial"]
+    for day, part, rest in zip(days, ours, partial, strict=True):
+        for name in ("notes.txt", "mine.parquet", ".hidden", part, rest):
+            (day / name).write_text("kept")
+        (day / "folder").mkdir()
+    project.add(rows=7, first_day="2026-03-02", run="2026-03-06 00:00:00", prefix="late")
+    project.export(*FILES)
+    for day, part, rest in zip(days, ours, partial, strict=True):
+        assert all((day / name).exists() for name in ("notes.txt", "mine.parquet", ".hidden"))
+        assert (day / "folder").is_dir()
+        assert not (day / part).exists()
+        assert not (day / rest).exists()
+    project.sql("delete from events where occurred_at::date = '2026-03-02'")
+    project.export(*FILES, "--allow-shrink")
+    for day in days:
+        assert sorted(path.name for path in day.iterdir()) == sorted(
+            ["notes.txt", "mine.parquet", ".hidden", "folder"]
+        )
 
 
 def test_equal_rows_give_equal_bytes_in_any_folder(tmp_path: Path) -> None:

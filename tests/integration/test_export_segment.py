@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,13 @@ import jsonschema
 import pyarrow.parquet as pq
 import pytest
 
+from flagmart.delivery.ledger import Ledger, Target
 from flagmart.destinations import segment
 from support.export_project import KEY, ExportProject
 from support.segment_server import BATCH_SCHEMA, Answer, SegmentServer, running, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 NAME = "segment_tracks"
@@ -135,6 +137,7 @@ def test_killed_in_the_middle_every_id_arrives_and_repeats_are_equal(
         Answer(408),
         Answer(500, body="oops"),
         Answer(503),
+        Answer(503, {"Retry-After": "0"}),
         Answer(0, hang_up=True),
     ],
     ids=lambda answer: f"{answer.status}{''.join(answer.headers)}",
@@ -148,6 +151,35 @@ def test_what_may_pass_is_tried_again(
     assert report["outcome"] == "delivered"
     assert server.ids() == every_id(project)
     assert len(server.requests) == len(server.taken) + 5
+
+
+def test_a_ledger_that_cannot_be_written_stops_the_delivery_and_loses_nothing(
+    project: ExportProject, server: SegmentServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.build(rows=40_000)
+    acknowledge = Ledger.acknowledge
+    writes, recorded = 0, 0
+
+    def fails(
+        self: Ledger, target: Target, spool_id: int, spans: Iterable[tuple[int, int]]
+    ) -> None:
+        nonlocal writes, recorded
+        writes += 1
+        if writes > 2:
+            raise sqlite3.OperationalError("database or disk is full")
+        acknowledge(self, target, spool_id, spans)
+        recorded += sum(last - first + 1 for first, last in spans)
+
+    with monkeypatch.context() as full:
+        full.setattr(Ledger, "acknowledge", fails)
+        (report,) = project.export(NAME, code=1)
+    assert report["outcome"] == "failed"
+    assert "database or disk is full" in report["remarks"][0]
+    assert writes == 3
+    # no request started once it was known
+    assert sum(server.ids().values()) < 40_000
+    assert project.export(NAME)[0]["rows"] == 40_000 - recorded
+    assert set(server.ids()) == set(every_id(project))
 
 
 def test_a_lost_answer_repeats_the_same_bytes(

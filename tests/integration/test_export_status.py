@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.export_project import KEY, ExportProject
+from support.export_project import BUILD, KEY, ExportProject, build_notes
 from support.segment_server import Answer, running
 
 if TYPE_CHECKING:
@@ -138,6 +139,62 @@ def test_what_was_delivered_and_what_was_not(project: ExportProject) -> None:
     assert places["statsig_events"]["delivered_at"] == "2026-03-07T08:00:00+00:00"
     assert places["statsig_events"]["where"] == str(project.data / "exports/statsig")
     assert places["segment_tracks"]["where"] == f"{server.url}/v1/batch"
+
+
+def unsent(project: ExportProject) -> dict[str, int]:
+    return {p["delivery"]: p["unsent"] for p in status(project)["places"]}
+
+
+def test_status_and_a_dry_run_agree_on_what_there_is_to_do(project: ExportProject) -> None:
+    files = ["hackle_events", "statsig_events"]
+    project.export(*files)
+
+    def looked_at() -> dict[str, list[str]]:
+        reports = project.export(*files, "--dry-run")
+        return {r["delivery"]: r["detail"]["looked_at"] for r in reports}
+
+    assert unsent(project) == dict.fromkeys(files, 0)
+    assert looked_at() == {"hackle_events": [], "statsig_events": []}
+    shutil.rmtree(project.data / "exports/statsig/events/2026-03-02")
+    (project.data / "exports/hackle/dt=2026-03-01/_SUCCESS").unlink()
+    assert unsent(project) == {"hackle_events": 100, "statsig_events": 100}
+    assert looked_at() == {"hackle_events": ["2026-03-01"], "statsig_events": ["2026-03-02"]}
+    project.export(*files)
+    # code that may be another than what was built
+    path = project.project / "target" / "manifest.json"
+    document = json.loads(path.read_text())
+    document["metadata"]["invocation_id"] = "compile"
+    path.write_text(json.dumps(document))
+    assert unsent(project) == dict.fromkeys(files, 300)
+    assert {name: len(days) for name, days in looked_at().items()} == dict.fromkeys(files, 3)
+
+
+def test_days_that_lost_rows_are_said(project: ExportProject) -> None:
+    project.export("statsig_events")
+    project.sql("create or replace table events as from events where occurred_at < '2026-03-03'")
+    remarks = status(project, code=1)["remarks"]
+    assert any(
+        remark.startswith("statsig_events: 2026-03-03 vanished, 100 rows in place")
+        for remark in remarks
+    )
+
+
+def test_a_folder_it_never_went_to_is_said(project: ExportProject, tmp_path: Path) -> None:
+    project.export("statsig_events", "--to", str(tmp_path / "elsewhere"))
+    where = project.data / "exports/statsig"
+    assert f"statsig_events was never delivered to {where}" in status(project)["remarks"]
+
+
+def test_what_would_be_refused_is_said(project: ExportProject) -> None:
+    project.sql(*build_notes(BUILD, {"test.flagmart.not_null_statsig": "fail"}))
+    said = [remark for remark in status(project)["remarks"] if "would not go out" in remark]
+    (remark,) = said
+    assert remark.startswith("statsig_events would not go out: not_null_statsig ended with 'fail'")
+    project.sql(*build_notes("second", state="running"))
+    remarks = status(project)["remarks"]
+    assert remarks.count("dbt's last run did not finish; run `dbt build` again") == 1
+    project.sql("drop schema flagmart_builds cascade")
+    assert any("flagmart_builds.builds is not in" in line for line in status(project)["remarks"])
 
 
 def test_nothing_built_yet(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from flagmart.cli import main
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 KEY = "write-key-never-to-be-seen"
+BUILD = "build"
+"""The invocation of a build that gives no other."""
 
 META: dict[str, dict[str, str]] = {
     "statsig_events": {
@@ -122,7 +124,7 @@ class ExportProject:
             f"create view hackle_events as {_HACKLE}",
             f"create view segment_tracks as {_SEGMENT}",
         )
-        self.write_artifacts()
+        self.dbt_build()
         return self
 
     def add(
@@ -170,11 +172,22 @@ class ExportProject:
         with duckdb.connect(str(self.duckdb)) as connection:
             return list(connection.execute(statement).fetchall())
 
+    def dbt_build(
+        self,
+        meta: dict[str, dict[str, str]] | None = None,
+        results: dict[str, str] | None = None,
+        checksum: str = "1",
+    ) -> None:
+        """What a `dbt build` leaves beside its relations; see `write_artifacts`."""
+        self.sql(*build_notes(BUILD, results))
+        self.write_artifacts(meta, results, checksum)
+
     def write_artifacts(
         self,
         meta: dict[str, dict[str, str]] | None = None,
         results: dict[str, str] | None = None,
         checksum: str = "1",
+        invocation: str = BUILD,
     ) -> None:
         """manifest.json and run_results.json as dbt 1.11 writes them, as far as they are read.
 
@@ -182,6 +195,7 @@ class ExportProject:
             meta: `meta.flagmart` by exposure.
             results: status by unique id, beside the models that succeeded.
             checksum: of every model.
+            invocation: the run of dbt that wrote them; one that did not build is a `dbt compile`.
         """
         target = self.project / "target"
         target.mkdir(parents=True, exist_ok=True)
@@ -201,9 +215,13 @@ class ExportProject:
                 "depends_on": {"nodes": parents, "macros": []},
             }
         manifest = {
+            "metadata": {"invocation_id": invocation},
             "nodes": nodes,
             "unit_tests": {},
-            "macros": {"macro.flagmart.m": {"macro_sql": "select 1", "depends_on": {"macros": []}}},
+            "macros": {
+                f"macro.flagmart.{name}": {"macro_sql": "select 1", "depends_on": {"macros": []}}
+                for name in ("m", "unused")
+            },
             "exposures": {
                 f"exposure.flagmart.{name}": {
                     "name": name,
@@ -215,6 +233,7 @@ class ExportProject:
         }
         statuses = dict.fromkeys(nodes, "success") | (results or {})
         run_results = {
+            "metadata": {"invocation_id": invocation},
             "args": {"vars": {}},
             "results": [{"unique_id": key, "status": value} for key, value in statuses.items()],
         }
@@ -290,6 +309,31 @@ class ExportProject:
         reports = json.loads(done.stdout)
         assert isinstance(reports, list)
         return reports
+
+
+def build_notes(
+    invocation: str, results: dict[str, str] | None = None, state: str = "finished"
+) -> list[str | tuple[str, dict[str, Any]]]:
+    """Statements that note a build in the engine as the project's hooks do.
+
+    Args:
+        invocation: of dbt.
+        results: status by unique id; a node without one succeeded.
+        state: `running` for a build that did not get to its end.
+    """
+    return [
+        "create schema if not exists flagmart_builds",
+        (
+            "create or replace table flagmart_builds.builds as "
+            "select $invocation::varchar as invocation_id, $state::varchar as state",
+            {"invocation": invocation, "state": state},
+        ),
+        (
+            "create or replace table flagmart_builds.node_results as "
+            "select unnest($nodes::varchar[]) as node_id, unnest($statuses::varchar[]) as status",
+            {"nodes": list(results or {}), "statuses": list((results or {}).values())},
+        ),
+    ]
 
 
 def _model(name: str, parents: list[str], checksum: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import pytest
 
 from flagmart.delivery.deliveries import read_project
 from flagmart.errors import FlagmartError, UsageError
-from support.export_project import META, ExportProject
+from flagmart.warehouse.protocol import Build
+from support.export_project import BUILD, META, ExportProject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,10 @@ def _no_target_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DBT_TARGET_PATH", raising=False)
 
 
+def built(results: dict[str, str] | None = None, invocation: str = BUILD) -> Build:
+    return Build(invocation, finished=True, statuses=results or {})
+
+
 def deliveries(project: ExportProject) -> dict[str, Delivery]:
     return {d.name: d for d in read_project(project.project).deliveries}
 
@@ -36,7 +41,7 @@ def test_exposures_with_meta_are_deliveries(project: ExportProject) -> None:
     assert list(found) == sorted(META)
     assert found["statsig_events"].destination == "statsig"
     assert str(found["statsig_events"].relation) == "main.statsig_events"
-    assert all(d.refused is None for d in found.values())
+    assert all(d.refusal(built()) is None for d in found.values())
 
 
 @pytest.mark.parametrize("status", ["error", "fail", "skipped", "runtime error", "partial success"])
@@ -57,18 +62,79 @@ def test_exposures_with_meta_are_deliveries(project: ExportProject) -> None:
 def test_what_failed_refuses_what_depends_on_it(
     project: ExportProject, node: str, status: str, refused: set[str]
 ) -> None:
-    project.write_artifacts(results={node: status})
-    found = deliveries(project)
-    assert {name for name, d in found.items() if d.refused} == refused
+    said = {name: d.refusal(built({node: status})) for name, d in deliveries(project).items()}
+    assert {name for name, reason in said.items() if reason} == refused
     name = node.split(".")[2]
-    assert all(name in (d.refused or "") for d in found.values() if d.refused)
+    assert all(name in reason for reason in said.values() if reason)
 
 
-def test_warnings_and_no_results_refuse_nothing(project: ExportProject) -> None:
-    project.write_artifacts(results={"test.flagmart.unique_base": "warn"})
-    assert not any(d.refused for d in deliveries(project).values())
-    (project.project / "target" / "run_results.json").unlink()
-    assert not any(d.refused for d in deliveries(project).values())
+@pytest.mark.parametrize("status", ["success", "pass", "warn", "no-op"])
+def test_what_did_not_fail_refuses_nothing(project: ExportProject, status: str) -> None:
+    results = {"test.flagmart.unique_base": status, "model.flagmart.statsig_events": status}
+    assert not any(d.refusal(built(results)) for d in deliveries(project).values())
+
+
+def test_what_is_no_node_any_more_refuses_nothing(project: ExportProject) -> None:
+    results = {"test.flagmart.gone": "fail", "model.flagmart.gone": "error"}
+    assert not any(d.refusal(built(results)) for d in deliveries(project).values())
+
+
+def test_a_run_that_did_not_finish_refuses_everything(project: ExportProject) -> None:
+    build = Build(BUILD, finished=False, statuses={})
+    assert all(
+        "did not finish; run `dbt build` again" in (d.refusal(build) or "")
+        for d in deliveries(project).values()
+    )
+
+
+def fingerprints(project: ExportProject, invocation: str = BUILD) -> dict[str, str]:
+    found = deliveries(project)
+    return {name: d.fingerprint(built(invocation=invocation)) for name, d in found.items()}
+
+
+def test_only_code_that_was_built_has_a_fingerprint(project: ExportProject) -> None:
+    assert all(fingerprints(project).values())
+    # another run of dbt is in the engine than the one that wrote the artifacts
+    assert not any(fingerprints(project, "another").values())
+    edit(project, "run_results.json", {"metadata|invocation_id": "another"})
+    assert not any(fingerprints(project).values())
+    assert not any(fingerprints(project, "another").values())
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"results": ['])
+def test_unknown_results_mean_unknown_code(project: ExportProject, content: str | None) -> None:
+    path = project.project / "target" / "run_results.json"
+    path.unlink() if content is None else path.write_text(content)
+    assert not any(fingerprints(project).values())
+
+
+def test_a_run_that_built_only_a_part_says_nothing_of_the_rest(project: ExportProject) -> None:
+    """As `dbt test` and `dbt run --select` do: the manifest may hold code nobody has built."""
+    path = project.project / "target" / "run_results.json"
+    document = json.loads(path.read_text())
+    document["results"] = [
+        result
+        for result in document["results"]
+        if result["unique_id"] != "model.flagmart.hackle_events"
+    ]
+    path.write_text(json.dumps(document))
+    known = {name for name, fingerprint in fingerprints(project).items() if fingerprint}
+    assert known == {"segment_tracks", "statsig_events"}
+
+
+def test_what_dbt_adds_while_rendering_leaves_the_fingerprint_alone(project: ExportProject) -> None:
+    before = fingerprints(project)
+    edit(
+        project,
+        "manifest.json",
+        {
+            "nodes|model.flagmart.statsig_events|depends_on|macros": [
+                "macro.flagmart.m",
+                "macro.flagmart.unused",
+            ]
+        },
+    )
+    assert fingerprints(project) == before
 
 
 def edit(project: ExportProject, name: str, change: dict[str, Any]) -> None:
@@ -91,29 +157,31 @@ def edit(project: ExportProject, name: str, change: dict[str, Any]) -> None:
             {"nodes|model.flagmart.base_featbit__events|checksum|checksum": "2"},
         ),
         ("manifest.json", {"macros|macro.flagmart.m|macro_sql": "select 2"}),
+        # no model depends on it by dbt's word, as those that are dispatched to
+        ("manifest.json", {"macros|macro.flagmart.unused|macro_sql": "select 2"}),
         ("run_results.json", {"args|vars": {"flagmart_env_ids": ["x"]}}),
     ],
 )
 def test_code_and_vars_change_the_fingerprint(
     project: ExportProject, file: str, change: dict[str, Any]
 ) -> None:
-    before = {name: d.fingerprint for name, d in deliveries(project).items()}
-    assert before == {name: d.fingerprint for name, d in deliveries(project).items()}
+    before = fingerprints(project)
+    assert before == fingerprints(project)
     edit(project, file, change)
-    after = {name: d.fingerprint for name, d in deliveries(project).items()}
+    after = fingerprints(project)
     assert all(before[name] != after[name] for name in before)
 
 
 def test_another_model_leaves_the_fingerprint_alone(project: ExportProject) -> None:
-    before = deliveries(project)["statsig_events"].fingerprint
+    before = fingerprints(project)["statsig_events"]
     edit(project, "manifest.json", {"nodes|model.flagmart.hackle_events|checksum|checksum": "2"})
-    assert deliveries(project)["statsig_events"].fingerprint == before
+    assert fingerprints(project)["statsig_events"] == before
 
 
 def test_the_project_file_changes_the_fingerprint(project: ExportProject) -> None:
-    before = deliveries(project)["statsig_events"].fingerprint
+    before = fingerprints(project)["statsig_events"]
     (project.project / "dbt_project.yml").write_text("vars: {a: 1}\n")
-    assert deliveries(project)["statsig_events"].fingerprint != before
+    assert fingerprints(project)["statsig_events"] != before
 
 
 def test_a_large_seed_counts_by_its_content(project: ExportProject) -> None:
@@ -135,9 +203,12 @@ def test_a_large_seed_counts_by_its_content(project: ExportProject) -> None:
             "nodes|model.flagmart.base_featbit__events|depends_on|nodes": ["seed.flagmart.big"],
         },
     )
-    before = deliveries(project)["statsig_events"].fingerprint
+    results = json.loads((project.project / "target" / "run_results.json").read_text())["results"]
+    results.append({"unique_id": "seed.flagmart.big", "status": "success"})
+    edit(project, "run_results.json", {"results": results})
+    before = fingerprints(project)["statsig_events"]
     seed.write_text("a\n2\n")
-    assert deliveries(project)["statsig_events"].fingerprint != before
+    assert fingerprints(project)["statsig_events"] != before
 
 
 def test_an_unknown_name_lists_the_known(project: ExportProject) -> None:

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import json
+import re
 from base64 import b64decode
 from datetime import date
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from flagmart import destinations
 from flagmart.destinations.settings import Settings
 from flagmart.errors import FlagmartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SEGMENT = {"destination": "x", "sink": "segment", "key_env": "A_KEY", "host_env": "A_HOST"}
 
@@ -76,6 +83,47 @@ def test_a_misspelt_setting_is_named() -> None:
 def test_a_missing_setting_is_named() -> None:
     with pytest.raises(FlagmartError, match=r"exposure e: meta\.flagmart\.dataset is missing"):
         destinations.LAYOUTS["statsig"](Settings("e", {}))
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        lambda key, token: key,
+        lambda key, token: token,
+        lambda key, token: token.rstrip("="),
+        lambda key, token: json.dumps({"key": key}),
+        lambda key, token: json.dumps({"key": key}, ensure_ascii=False),
+        lambda key, token: json.dumps({"key": key, "token": token}).replace("/", r"\/"),
+        lambda key, token: quote(key) + quote(token),
+        lambda key, token: quote(key, safe="") + quote(token, safe=""),
+        lambda key, token: quote_plus(key).lower() + quote_plus(token),
+    ],
+)
+def test_a_secret_is_masked_in_every_form_it_may_come_back_in(
+    monkeypatch: pytest.MonkeyPatch, echo: Callable[[str, str], str]
+) -> None:
+    key = 'k"e\\y/ü +%aa??>>~1'
+    monkeypatch.setenv("A_KEY", key)
+    endpoint = destinations.HTTP_SINKS["segment"](segment())
+    token = endpoint.headers["Authorization"].removeprefix("Basic ")
+    assert token.endswith("=")
+    assert "/" in token
+    shown = endpoint.masked(f"<{echo(key, token)}>")
+    assert re.fullmatch(r'<(\*\*\*=*|[{}":, ]|key|token)+>', shown), shown
+    assert "***" in shown
+
+
+def test_a_layout_knows_the_names_it_makes() -> None:
+    statsig = destinations.LAYOUTS["statsig"](Settings("e", {"dataset": "events"}))
+    hackle = destinations.LAYOUTS["hackle"](Settings("e", {}))
+    assert statsig.makes("part-00000.parquet")
+    assert statsig.makes("part-123456.parquet")
+    assert hackle.makes("000000000007.parquet")
+    assert hackle.makes("_SUCCESS")
+    for name in ("notes.txt", "part-0.parquet", "part-00000.parquet.bak", "_SUCCESS", "0.parquet"):
+        assert not statsig.makes(name)
+    for name in ("7.parquet", "000000000007.csv", ".000000000007.parquet.partial"):
+        assert not hackle.makes(name)
 
 
 def test_names_of_folders_and_files() -> None:

@@ -44,6 +44,14 @@ def test_changed_code_has_every_day_looked_at() -> None:
     assert looked_at([found(1), found(2)], [known(1, fingerprint="old"), known(2)]) == [1]
 
 
+def test_unknown_code_has_every_day_looked_at_however_it_was_delivered() -> None:
+    partitions = {day(1): known(1), day(2): known(2, fingerprint="")}
+    work = plan([found(1), found(2)], partitions, "", allow_shrink=False)
+    assert [f.day.day for f in work.look] == [1, 2]
+    # nor is a day that was looked at under unknown code the same as under known code
+    assert looked_at([found(2)], [known(2, fingerprint="")]) == [2]
+
+
 def test_a_replacement_that_was_cut_short_is_looked_at() -> None:
     assert looked_at([found(1)], [known(1, digest=None)]) == [1]
 

@@ -1,4 +1,4 @@
-"""Deliveries, as dbt's artifacts describe them: exposures, and how their models fared."""
+"""Deliveries as dbt's artifacts describe them, judged by what the engine says was built."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import Any
 
 from flagmart.destinations.settings import Settings
 from flagmart.errors import FlagmartError, UsageError
-from flagmart.warehouse.protocol import Relation
+from flagmart.warehouse.protocol import Build, Relation, Warehouse
 
 _BAD = {"error", "fail", "skipped", "runtime error", "partial success"}
 _CHECKS = {"test", "unit_test"}
+_BUILT = {"model", "seed", "snapshot"}
+
+UNFINISHED = "dbt's last run did not finish; run `dbt build` again"
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,13 @@ class Delivery:
     name: str
     settings: Settings
     relation: Relation
-    fingerprint: str
-    """Changes with whatever may change the rows beside the data: code, seeds, vars."""
-    refused: str | None
-    """Why it must not go out: what failed in dbt's last run."""
+    concerned: frozenset[str]
+    """Unique ids of the nodes that must be sound: its model, what that is made from, their tests.
+    """
+    code: str
+    """A digest of whatever may change the rows beside the data: code, seeds, vars."""
+    built_by: str
+    """Invocation of dbt that built all of its lineage from this code; '' where none is known."""
 
     @property
     def destination(self) -> str:
@@ -38,6 +44,35 @@ class Delivery:
     def sink(self) -> str:
         """`files`, or a sink of destinations/."""
         return self.settings.need("sink")
+
+    def refusal(self, build: Build) -> str | None:
+        """Why it must not go out as it was built, if so."""
+        if not build.finished:
+            return UNFINISHED
+        for node_id in sorted(self.concerned):
+            if (status := build.statuses.get(node_id)) in _BAD:
+                name = node_id.split(".")[2]
+                return (
+                    f"{name} ended with {status!r} when dbt last ran it; "
+                    "mend it and run `dbt build`"
+                )
+        return None
+
+    def fingerprint(self, build: Build) -> str:
+        """The digest of the code that these rows come from; '' where that is not known.
+
+        Artifacts may be newer than what was built: every command of dbt writes them anew.
+        """
+        return self.code if self.built_by and self.built_by == build.invocation_id else ""
+
+
+@dataclass(frozen=True)
+class Built:
+    """An open engine whose last build may go out."""
+
+    warehouse: Warehouse
+    fingerprint: str
+    """Of the code the delivery's rows come from; see Delivery.fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +114,15 @@ def read_project(project_dir: Path) -> Project:
         FlagmartError: no manifest, no JSON, or an exposure that is no delivery by its own words.
     """
     folder = target_folder(project_dir)
-    manifest = _read(folder / "manifest.json")
-    if manifest is None:
-        raise FlagmartError(f"{folder / 'manifest.json'} does not exist; run `dbt build` first")
-    results = _read(folder / "run_results.json") or {}
-    failed = {
-        result["unique_id"]: str(result["status"])
+    manifest = _manifest(folder / "manifest.json")
+    results = _results(folder / "run_results.json")
+    invocation = manifest.get("metadata", {}).get("invocation_id", "")
+    if results.get("metadata", {}).get("invocation_id") != invocation:
+        invocation = ""
+    built = {
+        result["unique_id"]
         for result in results.get("results", [])
-        if result["status"] in _BAD
+        if result["status"] == "success"
     }
     project_file = project_dir / "dbt_project.yml"
     outside = json.dumps(
@@ -113,8 +149,9 @@ def read_project(project_dir: Path) -> Project:
                 name=name,
                 settings=Settings(name, values),
                 relation=_relation(manifest["nodes"][model]),
-                fingerprint=_fingerprint(manifest, lineage, outside),
-                refused=_refusal(manifest, model, lineage, set(models.values()), failed),
+                concerned=frozenset(_concerned(manifest, model, lineage, set(models.values()))),
+                code=_code(manifest, lineage, outside),
+                built_by=invocation if _tables(manifest, lineage) <= built else "",
             )
         )
     relations = {
@@ -125,16 +162,25 @@ def read_project(project_dir: Path) -> Project:
     return Project(tuple(sorted(deliveries, key=lambda d: d.name)), relations)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _manifest(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as error:
+        raise FlagmartError(f"{path} does not exist; run `dbt build` first") from error
     except ValueError as error:
         raise FlagmartError(f"{path} is no JSON ({error}); run `dbt build` again") from error
     if not isinstance(document, dict):
         raise FlagmartError(f"{path} is no dbt artifact; run `dbt build` again")
     return document
+
+
+def _results(path: Path) -> dict[str, Any]:
+    """What dbt's last command ran; nothing where that is not known, or just being written."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _model_of(exposure: dict[str, Any]) -> str:
@@ -164,26 +210,22 @@ def _lineage(manifest: dict[str, Any], model: str) -> set[str]:
     return seen
 
 
-def _fingerprint(manifest: dict[str, Any], lineage: set[str], outside: str) -> str:
+def _tables(manifest: dict[str, Any], lineage: set[str]) -> set[str]:
+    """Those of the lineage that dbt makes something of in the engine."""
+    return {
+        node_id
+        for node_id in lineage
+        if (node := manifest["nodes"][node_id])["resource_type"] in _BUILT
+        and node.get("config", {}).get("materialized") != "ephemeral"
+    }
+
+
+def _code(manifest: dict[str, Any], lineage: set[str], outside: str) -> str:
     digest = hashlib.sha256(outside.encode())
-    macros: set[str] = set()
     for node_id in sorted(lineage):
-        node = manifest["nodes"][node_id]
-        digest.update(f"\0{node_id}\0{_checksum(node)}".encode())
-        macros.update(node.get("depends_on", {}).get("macros", []))
-    waiting = sorted(macros)
-    while waiting:
-        for parent in (
-            manifest.get("macros", {})
-            .get(waiting.pop(), {})
-            .get("depends_on", {})
-            .get("macros", [])
-        ):
-            if parent not in macros:
-                macros.add(parent)
-                waiting.append(parent)
-    for macro_id in sorted(macros):
-        macro = manifest.get("macros", {}).get(macro_id, {})
+        digest.update(f"\0{node_id}\0{_checksum(manifest['nodes'][node_id])}".encode())
+    # all of them: which ones a model is said to depend on changes with how dbt rendered it
+    for macro_id, macro in sorted(manifest.get("macros", {}).items()):
         digest.update(f"\0{macro_id}\0{macro.get('macro_sql', '')}".encode())
     return digest.hexdigest()
 
@@ -197,30 +239,19 @@ def _checksum(node: dict[str, Any]) -> str:
     return str(checksum.get("checksum", ""))
 
 
-def _refusal(
-    manifest: dict[str, Any],
-    model: str,
-    lineage: set[str],
-    delivered: set[str],
-    failed: dict[str, str],
-) -> str | None:
-    for node_id, status in sorted(failed.items()):
-        if node_id in lineage or _concerns(manifest, node_id, model, lineage, delivered):
-            name = node_id.split(".")[2]
-            return f"{name} ended with {status!r} in dbt's last run; mend it and run `dbt build`"
-    return None
+def _concerned(
+    manifest: dict[str, Any], model: str, lineage: set[str], delivered: set[str]
+) -> set[str]:
+    """The lineage, and the tests that speak of this delivery.
 
-
-def _concerns(
-    manifest: dict[str, Any], node_id: str, model: str, lineage: set[str], delivered: set[str]
-) -> bool:
-    """Whether a failed test speaks of this delivery.
-
-    It does where it reads the delivery's model, or an ancestor without any other delivery's model:
-    the account of one delivery does not hold up another.
+    A test does where it reads the delivery's model, or an ancestor without any other delivery's
+    model: the account of one delivery does not hold up another.
     """
-    node = manifest["nodes"].get(node_id) or manifest.get("unit_tests", {}).get(node_id)
-    if not node or node["resource_type"] not in _CHECKS:
-        return False
-    parents = set(node.get("depends_on", {}).get("nodes", []))
-    return model in parents or bool(parents & lineage and not parents & delivered)
+    tests = set()
+    for node_id, node in [*manifest["nodes"].items(), *manifest.get("unit_tests", {}).items()]:
+        parents = set(node.get("depends_on", {}).get("nodes", []))
+        if node["resource_type"] in _CHECKS and (
+            model in parents or (parents & lineage and not parents & delivered)
+        ):
+            tests.add(node_id)
+    return lineage | tests

@@ -5,22 +5,22 @@ from __future__ import annotations
 import sqlite3
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flagmart import destinations, locks, settings, talk
-from flagmart.delivery import files, ledger
-from flagmart.delivery.deliveries import read_project
+from flagmart.delivery import files, ledger, places
+from flagmart.delivery.deliveries import Built, read_project
 from flagmart.delivery.report import Outcome, Report
 from flagmart.errors import Exit, FlagmartError, UsageError
+from flagmart.warehouse import open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from flagmart.delivery.deliveries import Delivery
     from flagmart.settings import DataFolder
-    from flagmart.warehouse.protocol import Warehouse
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,14 @@ def export(names: list[str], options: Options, data: DataFolder) -> list[Report]
         UsageError: an unknown name, or `to` with anything but one file delivery.
         FlagmartError: no manifest, or no delivery at all; what ails a single one is in its report.
     """
-    chosen = read_project(options.project_dir).chosen(names)
+    project = read_project(options.project_dir)
+    chosen = project.chosen(names)
     if options.to is not None:
         if len(names) != 1 or chosen[0].sink != destinations.FILES:
             raise UsageError("--to needs the name of one file delivery")
         if "://" in options.to:
             raise UsageError(f"--to {options.to}: only folders of this machine so far")
-    return [_one(delivery, options, data) for delivery in chosen]
+    return [_one(delivery, project.deliveries, options, data) for delivery in chosen]
 
 
 def exit_code(reports: list[Report], *, detailed: bool) -> Exit:
@@ -63,38 +64,12 @@ def exit_code(reports: list[Report], *, detailed: bool) -> Exit:
     return Exit.DONE
 
 
-@contextmanager
-def warehouse(data: DataFolder, wait_seconds: float) -> Iterator[Warehouse]:
-    """The engine dbt builds in, for reading."""
-    from flagmart.warehouse import duckdb
-
-    with duckdb.reader(data.duckdb, data.spool / "duckdb", wait_seconds, talk.say) as reader:
-        yield reader
-
-
-def place(path: str, data: DataFolder) -> tuple[Path, str]:
-    """A file delivery's folder, and what the ledger calls it.
-
-    A folder inside the data folder is remembered relative to it, so that the whole may be moved.
-
-    Args:
-        path: as the exposure has it: relative to the data folder, or absolute.
-        data: the data folder.
-    """
-    folder = data.root / path
-    root = data.root.resolve()
-    resolved = folder.resolve()
-    if resolved.is_relative_to(root):
-        return folder, resolved.relative_to(root).as_posix()
-    return folder, resolved.as_posix()
-
-
-def _one(delivery: Delivery, options: Options, data: DataFolder) -> Report:
+def _one(
+    delivery: Delivery, everything: tuple[Delivery, ...], options: Options, data: DataFolder
+) -> Report:
     try:
-        if delivery.refused is not None:
-            raise FlagmartError(delivery.refused)
         if delivery.sink == destinations.FILES:
-            return _files(delivery, options, data)
+            return _files(delivery, everything, options, data)
         if delivery.sink in destinations.HTTP_SINKS:
             return _http(delivery, options, data)
         known = ", ".join([destinations.FILES, *destinations.HTTP_SINKS])
@@ -116,42 +91,29 @@ def _one(delivery: Delivery, options: Options, data: DataFolder) -> Report:
         )
 
 
-def _files(delivery: Delivery, options: Options, data: DataFolder) -> Report:
-    wanted = delivery.settings.need("layout")
-    if wanted not in destinations.LAYOUTS:
-        raise FlagmartError(
-            f"exposure {delivery.name}: meta.flagmart.layout {wanted!r} is unknown; "
-            f"there are {', '.join(destinations.LAYOUTS)}"
-        )
-    layout = destinations.LAYOUTS[wanted](delivery.settings)
-    path = delivery.settings.need("path")
-    if "://" in path:
-        raise FlagmartError(
-            f"exposure {delivery.name}: meta.flagmart.path {ledger.without_userinfo(path)} "
-            "is no folder of this machine"
-        )
-    if options.to is not None:
-        path = str(Path(options.to).absolute())
-    folder, points_to = place(path, data)
+def _files(
+    delivery: Delivery, everything: tuple[Delivery, ...], options: Options, data: DataFolder
+) -> Report:
+    place = places.place(delivery, data, options.to)
+    points_to = place.points_to(data)
     with _locked(delivery, options, data), _ledger(options, data) as book:
+        places.refuse_shared(delivery, place, everything, book, data)
         if options.dry_run:
             target = book.find(delivery.name, delivery.destination, points_to)
             return files.rehearse(
                 delivery,
-                layout,
+                place,
                 book.partitions(target) if target else {},
-                folder,
-                _opener(options, data),
+                _opener(delivery, options, data),
                 allow_shrink=options.allow_shrink,
             )
         return files.deliver(
             delivery,
-            layout,
+            place,
             book.target(delivery.name, delivery.destination, points_to),
             book,
-            folder,
             data.ensure(data.spool) / delivery.name,
-            _opener(options, data),
+            _opener(delivery, options, data),
             allow_shrink=options.allow_shrink,
         )
 
@@ -170,7 +132,7 @@ def _http(delivery: Delivery, options: Options, data: DataFolder) -> Report:
                 book.find(delivery.name, delivery.destination, endpoint.url),
                 book,
                 id_folder,
-                _opener(options, data),
+                _opener(delivery, options, data),
             )
         return http.deliver(
             delivery,
@@ -179,13 +141,32 @@ def _http(delivery: Delivery, options: Options, data: DataFolder) -> Report:
             book,
             data.ensure(data.spool) / delivery.name,
             data.ensure(id_folder),
-            _opener(options, data),
+            _opener(delivery, options, data),
             Patience(longest_wait=settings.longest_wait()),
         )
 
 
-def _opener(options: Options, data: DataFolder) -> Callable[[], AbstractContextManager[Warehouse]]:
-    return lambda: warehouse(data, options.wait_seconds)
+def _opener(
+    delivery: Delivery, options: Options, data: DataFolder
+) -> Callable[[], AbstractContextManager[Built]]:
+    return lambda: _built(delivery, options, data)
+
+
+@contextmanager
+def _built(delivery: Delivery, options: Options, data: DataFolder) -> Iterator[Built]:
+    """The engine, if what it holds of this delivery may go out."""
+    with open_reader(data, options.wait_seconds, talk.say) as reader:
+        # read only now: a build may have ended while this waited for the engine
+        project = read_project(options.project_dir)
+        now = next((d for d in project.deliveries if d.name == delivery.name), None)
+        if now is None or (now.settings, now.relation) != (delivery.settings, delivery.relation):
+            raise FlagmartError(
+                f"the exposure {delivery.name} changed in the meantime; run the export again"
+            )
+        build = reader.build()
+        if reason := now.refusal(build):
+            raise FlagmartError(reason)
+        yield Built(reader, now.fingerprint(build))
 
 
 def _locked(delivery: Delivery, options: Options, data: DataFolder) -> AbstractContextManager[None]:

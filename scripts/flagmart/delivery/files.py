@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from flagmart import talk
 from flagmart.delivery.ledger import Partition
 from flagmart.delivery.report import Outcome, Report
-from flagmart.delivery.store import Folder
+from flagmart.delivery.store import Folder, meant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from flagmart.delivery.deliveries import Delivery
+    from flagmart.delivery.deliveries import Built, Delivery
     from flagmart.delivery.ledger import Ledger, Target
     from flagmart.delivery.partitions import Written
+    from flagmart.delivery.places import Place
     from flagmart.destinations.layouts import Layout
     from flagmart.warehouse.protocol import PartitionFigures, Warehouse
 
@@ -49,7 +50,8 @@ def plan(
     Args:
         found: figures of the relation as it is.
         known: partitions in place, by day.
-        fingerprint: of the models as they are.
+        fingerprint: of the code the relation was built from; '' where that is not known, and then
+            every day is looked at.
         allow_shrink: look at days that lost rows, too.
     """
     present = {figures.day: figures for figures in found}
@@ -71,160 +73,146 @@ def plan(
 
 
 def _same(new: PartitionFigures, old: Partition, fingerprint: str) -> bool:
-    return (new.rows, new.newest, fingerprint) == (old.rows, old.newest, old.fingerprint)
+    same = (new.rows, new.newest, fingerprint) == (old.rows, old.newest, old.fingerprint)
+    return same and fingerprint != ""
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What reading the rows of a plan's days tells."""
+
+    work: Plan
+    changed: tuple[tuple[Partition, tuple[Path, ...]], ...]
+    """As they will be, and their files in the spool; none in a rehearsal."""
+    equal: tuple[Partition, ...]
+    removed: tuple[date, ...]
+
+    def report(
+        self,
+        delivery: Delivery,
+        place: Place,
+        done: Outcome,
+        *,
+        allow_shrink: bool,
+        detail: dict[str, Any] | None = None,
+    ) -> Report:
+        """What became of it; `done` where anything was to be done."""
+        remarks = () if allow_shrink else shrunk_remarks(self.work)
+        anything = bool(self.changed or self.removed)
+        return Report(
+            delivery=delivery.name,
+            destination=delivery.destination,
+            outcome=Outcome.PARTLY if remarks else done if anything else Outcome.NOTHING_NEW,
+            unit="partitions",
+            parts=len(self.changed) + len(self.removed),
+            rows=sum(partition.rows for partition, _ in self.changed),
+            already=self.work.unchanged_rows + sum(partition.rows for partition in self.equal),
+            where=str(place.folder),
+            remarks=remarks,
+            detail=detail,
+        )
 
 
 def deliver(
     delivery: Delivery,
-    layout: Layout,
+    place: Place,
     target: Target,
     ledger: Ledger,
-    folder: Path,
     spool: Path,
-    open_warehouse: Callable[[], AbstractContextManager[Warehouse]],
+    open_built: Callable[[], AbstractContextManager[Built]],
     *,
     allow_shrink: bool,
 ) -> Report:
     """Bring the folder up to date with the relation.
 
     Raises:
-        FlagmartError: the relation, a column or a value is not as the layout needs it.
+        FlagmartError: the build must not go out, or the relation, a column or a value is not as
+            the layout needs it.
         OSError: the folder or the spool cannot be written.
     """
     # what a killed export left there
     shutil.rmtree(spool, ignore_errors=True)
     spool.mkdir(parents=True)
     known = ledger.partitions(target)
-    changed: list[tuple[PartitionFigures, Written]] = []
-    already = 0
-    with open_warehouse() as warehouse:
-        work = plan(
-            warehouse.partitions(delivery.relation),
-            known,
-            delivery.fingerprint,
-            allow_shrink=allow_shrink,
-        )
-        already += work.unchanged_rows
-        for figures, written in _look(delivery, layout, warehouse, work.look, spool):
-            old = known.get(figures.day)
-            if old is not None and old.digest == written.digest:
-                ledger.in_place(
-                    target,
-                    Partition(
-                        day=figures.day,
-                        rows=written.rows,
-                        newest=figures.newest,
-                        fingerprint=delivery.fingerprint,
-                        digest=written.digest,
-                        files=old.files,
-                        bytes=old.bytes,
-                    ),
-                    delivered=False,
-                )
-                already += written.rows
-                _discard(written)
-            else:
-                changed.append((figures, written))
-
-    store = Folder(folder)
-    for figures, written in changed:
-        size = sum(path.stat().st_size for path in written.files)
-        ledger.replacing(target, figures.day)
-        _replace(store, layout, figures.day, written.files)
-        ledger.in_place(
-            target,
-            Partition(
-                day=figures.day,
-                rows=written.rows,
-                newest=figures.newest,
-                fingerprint=delivery.fingerprint,
-                digest=written.digest,
-                files=len(written.files),
-                bytes=size,
-            ),
-            delivered=True,
-        )
-    vanished = [day for day in work.shrunk if day not in {figures.day for figures in work.look}]
-    if allow_shrink:
-        for day in vanished:
-            ledger.replacing(target, day)
-            _replace(store, layout, day, ())
-            ledger.gone(target, day)
+    found = _find(delivery, place, known, spool, open_built, allow_shrink=allow_shrink)
+    for partition in found.equal:
+        ledger.in_place(target, partition, delivered=False)
+    store = Folder(place.folder)
+    for partition, files in found.changed:
+        ledger.replacing(target, partition.day)
+        _replace(store, place.layout, partition.day, files)
+        ledger.in_place(target, partition, delivered=True)
+    for day in found.removed:
+        ledger.replacing(target, day)
+        _replace(store, place.layout, day, ())
+        ledger.gone(target, day)
     shutil.rmtree(spool, ignore_errors=True)
-
-    remarks = () if allow_shrink else _remarks(work)
-    removed = len(vanished) if allow_shrink else 0
-    return Report(
-        delivery=delivery.name,
-        destination=delivery.destination,
-        outcome=_outcome(bool(changed or removed), remarks, Outcome.DELIVERED),
-        unit="partitions",
-        parts=len(changed) + removed,
-        rows=sum(written.rows for _, written in changed),
-        already=already,
-        where=str(folder),
-        remarks=remarks,
-    )
+    return found.report(delivery, place, Outcome.DELIVERED, allow_shrink=allow_shrink)
 
 
 def rehearse(
     delivery: Delivery,
-    layout: Layout,
+    place: Place,
     known: dict[date, Partition],
-    folder: Path,
-    open_warehouse: Callable[[], AbstractContextManager[Warehouse]],
+    open_built: Callable[[], AbstractContextManager[Built]],
     *,
     allow_shrink: bool,
 ) -> Report:
     """What `deliver` would do; reads the rows it would look at and writes nothing."""
-    with open_warehouse() as warehouse:
-        work = plan(
-            warehouse.partitions(delivery.relation),
-            known,
-            delivery.fingerprint,
-            allow_shrink=allow_shrink,
-        )
-        looked = [
-            (figures, written)
-            for figures, written in _look(delivery, layout, warehouse, work.look, None)
-        ]
-    changed = [
-        written
-        for figures, written in looked
-        if (old := known.get(figures.day)) is None or old.digest != written.digest
-    ]
-    removed = [
-        day
-        for day in work.shrunk
-        if allow_shrink and day not in {figures.day for figures, _ in looked}
-    ]
-    remarks = () if allow_shrink else _remarks(work)
-    rows = sum(written.rows for written in changed)
-    return Report(
-        delivery=delivery.name,
-        destination=delivery.destination,
-        outcome=_outcome(bool(changed or removed), remarks, Outcome.WOULD_DELIVER),
-        unit="partitions",
-        parts=len(changed) + len(removed),
-        rows=rows,
-        already=work.unchanged_rows + sum(written.rows for _, written in looked) - rows,
-        where=str(folder),
-        remarks=remarks,
+    found = _find(delivery, place, known, None, open_built, allow_shrink=allow_shrink)
+    return found.report(
+        delivery,
+        place,
+        Outcome.WOULD_DELIVER,
+        allow_shrink=allow_shrink,
         detail={
-            "looked_at": [figures.day.isoformat() for figures, _ in looked],
-            "written": {written.day.isoformat(): written.rows for written in changed},
-            "removed": [day.isoformat() for day in removed],
+            "looked_at": [figures.day.isoformat() for figures in found.work.look],
+            "written": {
+                partition.day.isoformat(): partition.rows for partition, _ in found.changed
+            },
+            "removed": [day.isoformat() for day in found.removed],
         },
     )
 
 
-def _outcome(anything: bool, remarks: tuple[str, ...], done: Outcome) -> Outcome:
-    if remarks:
-        return Outcome.PARTLY
-    return done if anything else Outcome.NOTHING_NEW
+def _find(
+    delivery: Delivery,
+    place: Place,
+    known: dict[date, Partition],
+    spool: Path | None,
+    open_built: Callable[[], AbstractContextManager[Built]],
+    *,
+    allow_shrink: bool,
+) -> _Findings:
+    standing = place.standing(known)
+    changed: list[tuple[Partition, tuple[Path, ...]]] = []
+    equal: list[Partition] = []
+    with open_built() as built:
+        figures_now = built.warehouse.partitions(delivery.relation)
+        work = plan(figures_now, standing, built.fingerprint, allow_shrink=allow_shrink)
+        for figures, written in _look(delivery, place.layout, built.warehouse, work.look, spool):
+            partition = Partition(
+                day=figures.day,
+                rows=written.rows,
+                newest=figures.newest,
+                fingerprint=built.fingerprint,
+                digest=written.digest,
+                files=len(written.files),
+                bytes=sum(path.stat().st_size for path in written.files),
+            )
+            old = standing.get(figures.day)
+            if old is None or old.digest != written.digest:
+                changed.append((partition, written.files))
+                continue
+            equal.append(replace(partition, files=old.files, bytes=old.bytes))
+            for path in written.files:
+                path.unlink()
+    removed = tuple(day for day in work.shrunk if day not in {f.day for f in figures_now})
+    return _Findings(work, tuple(changed), tuple(equal), removed if allow_shrink else ())
 
 
-def _remarks(work: Plan) -> tuple[str, ...]:
+def shrunk_remarks(work: Plan) -> tuple[str, ...]:
+    """What to say of days that lost rows and are left alone."""
     return tuple(
         f"{day} {what}; left alone, --allow-shrink replaces it" for day, what in work.shrunk.items()
     )
@@ -264,13 +252,8 @@ def _groups(look: tuple[PartitionFigures, ...]) -> Iterator[list[PartitionFigure
         yield group
 
 
-def _discard(written: Written) -> None:
-    for path in written.files:
-        path.unlink()
-
-
 def _replace(store: Folder, layout: Layout, day: date, files: tuple[Path, ...]) -> None:
-    """Put one day's files in place of what is there.
+    """Put one day's files in place of those that are there; what is not ours stays.
 
     A reader that waits for the mark never sees a mixture.
     """
@@ -281,7 +264,7 @@ def _replace(store: Folder, layout: Layout, day: date, files: tuple[Path, ...]) 
     for path in files:
         store.put(path, f"{folder}/{path.name}")
     for name in store.names(folder):
-        if name not in new and name != layout.success:
+        if name not in new and name != layout.success and layout.makes(meant(name)):
             store.remove(f"{folder}/{name}")
     if layout.success is not None and files:
         store.put_empty(f"{folder}/{layout.success}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from flagmart.delivery.deliveries import Delivery
+    from flagmart.delivery.deliveries import Built, Delivery
     from flagmart.delivery.ledger import Ledger, Spool, Target
     from flagmart.destinations.endpoint import Endpoint
     from flagmart.warehouse.protocol import RunFigures, Warehouse
@@ -65,20 +65,20 @@ def deliver(
     ledger: Ledger,
     spool_folder: Path,
     id_folder: Path,
-    open_warehouse: Callable[[], AbstractContextManager[Warehouse]],
+    open_built: Callable[[], AbstractContextManager[Built]],
     patience: Patience,
 ) -> Report:
     """Send every message of the relation that is not acknowledged yet.
 
     Raises:
-        FlagmartError: the relation is not as it must be, or ledger and id files do not belong
-            together.
+        FlagmartError: the build must not go out, the relation is not as it must be, or ledger and
+            id files do not belong together.
     """
     shutil.rmtree(spool_folder, ignore_errors=True)
     spool_folder.mkdir(parents=True)
-    id_folder.mkdir(parents=True, exist_ok=True)
     _tidy(target, ledger, id_folder)
-    with open_warehouse() as warehouse:
+    with open_built() as built:
+        warehouse = built.warehouse
         runs = warehouse.runs(delivery.relation)
         changed = changed_runs(runs, ledger.runs(target))
         unsent = _take_out(
@@ -159,12 +159,13 @@ def rehearse(
     target: Target | None,
     ledger: Ledger,
     id_folder: Path,
-    open_warehouse: Callable[[], AbstractContextManager[Warehouse]],
+    open_built: Callable[[], AbstractContextManager[Built]],
 ) -> Report:
     """What `deliver` would send: how many messages; the first request with its first message."""
     known = ledger.runs(target) if target else {}
     acknowledged = id_files(ledger.spools(target), id_folder) if target else []
-    with open_warehouse() as warehouse:
+    with open_built() as built:
+        warehouse = built.warehouse
         runs = warehouse.runs(delivery.relation)
         changed = changed_runs(runs, known)
         moments = [run.ingested_at for run in changed]
@@ -368,7 +369,10 @@ async def send(
                     sent.failure = failure
                     pause.stopped.set()
 
-        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+        try:
+            await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+        finally:
+            pause.stopped.set()  # where one failed, no other starts a request
     return sent
 
 
@@ -382,15 +386,26 @@ class _Recorder:
         self._record = record
         self._waiting: list[spooling.Batch] = []
         self._busy = asyncio.Lock()
+        self._failure: BaseException | None = None
 
     async def record(self, batch: spooling.Batch) -> None:
-        """Return when the batch is recorded."""
+        """Return when the batch is recorded.
+
+        Raises:
+            BaseException: what a write raised; everyone hears of it who was not told otherwise yet.
+        """
         self._waiting.append(batch)
         async with self._busy:
+            if self._failure is not None:
+                raise self._failure
             if not any(waiting is batch for waiting in self._waiting):
                 return  # whoever was before us took it along
             batches, self._waiting = self._waiting, []
-            await asyncio.to_thread(self._record, batches)
+            try:
+                await asyncio.to_thread(self._record, batches)
+            except BaseException as failure:
+                self._failure = failure
+                raise
 
 
 async def _post(

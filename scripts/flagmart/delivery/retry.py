@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from tenacity import wait_random_exponential
-
-from flagmart import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +24,12 @@ WORTH_A_WORD = 5.0
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to keep trying, in seconds; by default a request waits four minutes at most."""
+    """How long to keep trying, in seconds.
+
+    By default a request is tried ten times. Its nine waits come to four minutes at most where the
+    server asks for nothing, to nine where it asks for the longest each time; the ten attempts
+    themselves take five at most. What other requests are told to wait meanwhile comes on top.
+    """
 
     attempts: int = 10
     first_wait: float = 1.0
@@ -69,7 +72,8 @@ def asked_wait(headers: Mapping[str, str]) -> float | None:
                 continue
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
-            seconds = (moment - settings.now()).total_seconds()
+            # the server's clock goes by the world's, not by FLAGMART_NOW
+            seconds = (moment - datetime.now(UTC)).total_seconds()
         if seconds == seconds:  # not NaN
             return max(0.0, seconds)
     return None
@@ -91,7 +95,8 @@ class SharedPause:
         """To wait after a failed attempt, for tenacity; the pause of all others grows with it."""
         error = state.outcome.exception() if state.outcome else None
         asked = error.asked_wait if isinstance(error, TryAgainError) else None
-        wait = self._jitter(state) if asked is None else min(asked, self._patience.longest_wait)
+        # a server that asks for less than it can bear is not hammered
+        wait = max(self._jitter(state), min(asked or 0.0, self._patience.longest_wait))
         now = time.monotonic()
         if wait >= WORTH_A_WORD and self._until < now:
             self._say(f"{error}; waiting {wait:.0f} s")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from flagmart import durable
 from flagmart.errors import FlagmartError
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def write(
                 row_group_size=_PAYLOAD_GROUP_ROWS,
             )
     # the payloads may be lost with the machine; ids that were sent may not
-    _sync(ids)
-    _sync(ids.parent)
+    durable.sync_file(ids)
+    durable.sync_folder(ids.parent)
     return rows
 
 
@@ -131,11 +131,3 @@ def message_id(ids: Path, row: int) -> str:
                 return str(file.read_row_group(number).column(0)[row].as_py())
             row -= group
     raise IndexError(row)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

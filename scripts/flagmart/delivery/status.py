@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from flagmart import destinations
-from flagmart.delivery import ledger
-from flagmart.delivery.deliveries import read_project
-from flagmart.delivery.export import warehouse
-from flagmart.warehouse import manifest
+from flagmart import destinations, talk
+from flagmart.delivery import files, ledger, places
+from flagmart.delivery.deliveries import UNFINISHED, read_project
+from flagmart.errors import FlagmartError
+from flagmart.warehouse import manifest, open_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from flagmart.delivery.ledger import Ledger, Target
     from flagmart.settings import DataFolder
     from flagmart.warehouse.manifest import LandedRun
-    from flagmart.warehouse.protocol import Relation, Warehouse
+    from flagmart.warehouse.protocol import Build, Relation, Warehouse
 
-LANDING = "featbit_events"
 EVENTS = "base_featbit__events"
 CHART_POINTS = "fct_evaluation_chart_points"
 EXCLUSIONS = "fct_export_exclusions"
@@ -68,7 +67,7 @@ class Place:
     """In the unit of its kind, for people."""
     rows: int
     unsent: int | None
-    """Rows of the relation not there yet; None where that is not known."""
+    """Messages not sent, or rows of the days an export would look at; None where not known."""
     delivered_at: str | None
 
 
@@ -97,7 +96,7 @@ def status(names: list[str], project_dir: Path, data: DataFolder, wait_seconds: 
     """
     project = read_project(project_dir)
     chosen = project.chosen(names)
-    runs = manifest.read(data.landing / LANDING).runs
+    runs = manifest.read(data.landing / manifest.LANDING).runs
     found = Status(
         ingest={name: sum(getattr(run, name) for run in runs) for name in ("read", *_READ)}
     )
@@ -112,18 +111,61 @@ def status(names: list[str], project_dir: Path, data: DataFolder, wait_seconds: 
         if not data.duckdb.exists():
             found.remarks.append(f"{data.duckdb} does not exist yet; run `dbt build`")
             for target in _targets(book, chosen):
-                found.places.append(_place(target, book, data, None, None))
+                found.places.append(_place(target, book, data, None))
             return found
-        with warehouse(data, wait_seconds) as reader:
+        with open_reader(data, wait_seconds, talk.say) as reader:
+            # read again: a build may have ended while this waited for the engine
+            project = read_project(project_dir)
+            chosen = project.chosen(names)
+            build = _build(found, chosen, reader)
             accepted = _events(found, runs, project, reader)
             _exports(found, chosen, project, reader, accepted)
             for target in _targets(book, chosen):
                 delivery = next(d for d in chosen if d.name == target.delivery)
-                known = reader if reader.has(delivery.relation) else None
-                found.places.append(_place(target, book, data, delivery, known))
-    delivered = {place.delivery for place in found.places}
-    found.remarks += [f"{d.name} was never delivered" for d in chosen if d.name not in delivered]
+                unsent = None
+                if reader.has(delivery.relation):
+                    unsent = _unsent(found, target, book, data, delivery, reader, build)
+                found.places.append(_place(target, book, data, unsent))
+    found.remarks += [
+        f"{delivery.name} was never delivered" + (f" to {where}" if where else "")
+        for delivery in chosen
+        if (where := _undelivered(delivery, found.places, data)) is not None
+    ]
     return found
+
+
+def _build(found: Status, chosen: list[Delivery], reader: Warehouse) -> Build | None:
+    """What dbt noted of its last run; what an export would refuse is remarked upon."""
+    try:
+        build = reader.build()
+    except FlagmartError as error:
+        found.remarks.append(str(error))
+        return None
+    if not build.finished:
+        found.remarks.append(UNFINISHED)
+        return build
+    found.remarks += [
+        f"{delivery.name} would not go out: {reason}"
+        for delivery in chosen
+        if (reason := delivery.refusal(build))
+    ]
+    return build
+
+
+def _undelivered(delivery: Delivery, known: list[Place], data: DataFolder) -> str | None:
+    """Where it never went, of the place it has now; '' for nowhere at all, None where it did."""
+    mine = [place for place in known if place.delivery == delivery.name]
+    if not mine:
+        return ""
+    if delivery.settings.values.get("sink") != destinations.FILES:
+        return None
+    try:
+        now = places.place(delivery, data)
+    except FlagmartError:
+        return None  # said by an export
+    where = str(data.root / now.points_to(data))
+    destination = delivery.settings.values.get("destination")
+    return None if (destination, where) in [(p.destination, p.where) for p in mine] else where
 
 
 def _moment(run: LandedRun) -> datetime:
@@ -229,67 +271,62 @@ def _targets(book: Ledger, chosen: list[Delivery]) -> list[Target]:
     return [target for target in book.targets() if target.delivery in names]
 
 
-def _place(
+def _unsent(
+    found: Status,
     target: Target,
     book: Ledger,
     data: DataFolder,
-    delivery: Delivery | None,
-    reader: Warehouse | None,
-) -> Place:
-    partitions = book.partitions(target)
-    if "://" in target.points_to:
-        return _messages(target, book, data, delivery, reader)
-    rows = sum(partition.rows for partition in partitions.values())
-    unsent = None
-    if delivery is not None and reader is not None and delivery.sink == destinations.FILES:
-        unsent = sum(
-            figures.rows
-            for figures in reader.partitions(delivery.relation)
-            if (old := partitions.get(figures.day)) is None
-            or old.digest is None
-            or (old.rows, old.newest) != (figures.rows, figures.newest)
+    delivery: Delivery,
+    reader: Warehouse,
+    build: Build | None,
+) -> int | None:
+    """What an export to this place would look at or send, by the export's own rules."""
+    sink = delivery.settings.values.get("sink")
+    if "://" not in target.points_to and sink == destinations.FILES:
+        try:
+            place = places.at(delivery, target.points_to, data)
+        except FlagmartError as error:
+            found.remarks.append(str(error))
+            return None
+        work = files.plan(
+            reader.partitions(delivery.relation),
+            place.standing(book.partitions(target)),
+            "" if build is None else delivery.fingerprint(build),
+            allow_shrink=False,
         )
-    files = sum(partition.files for partition in partitions.values())
-    return Place(
-        delivery=target.delivery,
-        destination=target.destination,
-        where=str(data.root / target.points_to),
-        delivered=f"{len(partitions):,} partitions, {files:,} files",
-        rows=rows,
-        unsent=unsent,
-        delivered_at=target.delivered_at,
-    )
-
-
-def _messages(
-    target: Target,
-    book: Ledger,
-    data: DataFolder,
-    delivery: Delivery | None,
-    reader: Warehouse | None,
-) -> Place:
-    spools = book.spools(target)
-    unsent = None
-    if delivery is not None and reader is not None and delivery.sink in destinations.HTTP_SINKS:
+        found.remarks += [f"{delivery.name}: {line}" for line in files.shrunk_remarks(work)]
+        return sum(figures.rows for figures in work.look)
+    if "://" in target.points_to and sink in destinations.HTTP_SINKS:
         from flagmart.delivery.http import changed_runs, id_files
 
         changed = changed_runs(reader.runs(delivery.relation), book.runs(target))
-        unsent = (
-            reader.count_unsent(
-                delivery.relation,
-                [run.ingested_at for run in changed],
-                id_files(spools, data.acknowledged / delivery.name),
-            )
-            if changed
-            else 0
+        if not changed:
+            return 0
+        return reader.count_unsent(
+            delivery.relation,
+            [run.ingested_at for run in changed],
+            id_files(book.spools(target), data.acknowledged / delivery.name),
         )
-    acknowledged = sum(spool.acknowledged for spool in spools)
+    return None
+
+
+def _place(target: Target, book: Ledger, data: DataFolder, unsent: int | None) -> Place:
+    if "://" in target.points_to:
+        where = target.points_to
+        rows = sum(spool.acknowledged for spool in book.spools(target))
+        delivered = f"{rows:,} messages"
+    else:
+        where = str(data.root / target.points_to)
+        partitions = book.partitions(target).values()
+        rows = sum(partition.rows for partition in partitions)
+        count = sum(partition.files for partition in partitions)
+        delivered = f"{len(partitions):,} partitions, {count:,} files"
     return Place(
         delivery=target.delivery,
         destination=target.destination,
-        where=target.points_to,
-        delivered=f"{acknowledged:,} messages",
-        rows=acknowledged,
+        where=where,
+        delivered=delivered,
+        rows=rows,
         unsent=unsent,
         delivered_at=target.delivered_at,
     )

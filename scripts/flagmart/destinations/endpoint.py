@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
 from flagmart.errors import FlagmartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,27 @@ class Endpoint:
     max_message_bytes: int
 
     def masked(self, text: str) -> str:
-        """`text` without any secret."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
+        """`text` without any secret, in whatever form a server may echo one."""
+        forms = {form for secret in self.secrets for form in _forms(secret)}
+        for form in sorted(forms, key=len, reverse=True):
+            # hex digits of escapes come in both cases; a key in another case is as telling
+            text = re.sub(re.escape(form), "***", text, flags=re.IGNORECASE)
         return text
+
+
+def _forms(secret: str) -> set[str]:
+    """The secret as it is, as JSON and percent-encoded; each also without base64's padding."""
+    plain = {secret, secret.rstrip("=")} - {""}
+    encodings: tuple[Callable[[str], str], ...] = (
+        str,
+        lambda text: json.dumps(text)[1:-1],
+        lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+        lambda text: json.dumps(text)[1:-1].replace("/", r"\/"),
+        quote,
+        lambda text: quote(text, safe=""),
+        quote_plus,
+    )
+    return {encode(text) for text in plain for encode in encodings}
 
 
 def base_url(value: str, variable: str) -> str:

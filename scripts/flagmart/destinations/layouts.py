@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,13 @@ class Layout:
     def file_of(self, part: int) -> str:
         """The name of one of its files."""
         return self.file.format(part=part)
+
+    def makes(self, name: str) -> bool:
+        """Whether a day's folder can have a file of this name from us: part or success mark."""
+        number = re.search(r"\d+", name[len(self.file.partition("{part")[0]) :])
+        return name == self.success or (
+            number is not None and name == self.file_of(int(number.group()))
+        )
 
     def schema(self) -> pa.Schema:
         """The Arrow schema of the file: every column required."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from flagmart.errors import FlagmartError
-from flagmart.warehouse.protocol import PartitionFigures, RunFigures
+from flagmart.warehouse.protocol import Build, PartitionFigures, Relation, RunFigures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Sequence
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from flagmart.warehouse.protocol import IdFile, Relation
+    from flagmart.warehouse.protocol import IdFile
 
 MEMORY_LIMIT = "1GB"
 """By default a large sort would take 80 % of the machine; past this limit it spills to disk."""
 BATCH_ROWS = 32_768
 _RETRY_SECONDS = 0.2
+_BUILDS = Relation("flagmart_builds", "builds")
+_NODE_RESULTS = Relation("flagmart_builds", "node_results")
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
@@ -111,6 +113,19 @@ class DuckDB:
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         self._connection = connection
         self._path = path
+
+    def build(self) -> Build:
+        """See Warehouse."""
+        self._require(_BUILDS, ["invocation_id", "state"])
+        self._require(_NODE_RESULTS, ["node_id", "status"])
+        runs = self._rows(f"select invocation_id, state from {_table(_BUILDS)}")
+        if len(runs) != 1:
+            raise FlagmartError(
+                f"{_BUILDS} in {self._path} has {len(runs)} rows in place of one; run `dbt build`"
+            )
+        [(invocation_id, state)] = runs
+        statuses = self._rows(f"select node_id, status from {_table(_NODE_RESULTS)}")
+        return Build(invocation_id, state == "finished", dict(statuses))
 
     def has(self, relation: Relation) -> bool:
         """See Warehouse."""

@@ -6,7 +6,6 @@ named by no manifest, and the next writer removes it under the same lock.
 """
 
 import json
-import os
 import re
 import shutil
 from bisect import bisect_right
@@ -22,13 +21,12 @@ from typing import IO, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flagmart import locks, settings
+from flagmart import durable, locks, settings
 from flagmart.errors import FlagmartError
 from flagmart.settings import DataFolder
 from flagmart.warehouse import manifest, repeats
 from flagmart.warehouse.manifest import LandedFile, LandedRun, Manifest
 
-NAME = "featbit_events"
 GROUP_ROWS = 100_000
 """Rows of a parquet row group; also what a run holds in memory, twice, before it writes."""
 FILE_ROWS = 10 * GROUP_ROWS
@@ -152,8 +150,8 @@ class ParquetLanding:
 
     def __init__(self, data: DataFolder) -> None:
         self._data = data
-        self.folder = data.landing / NAME
-        self.rejects = data.rejects / NAME
+        self.folder = data.landing / manifest.LANDING
+        self.rejects = data.rejects / manifest.LANDING
 
     def open_run(self, source: str, inputs: tuple[str, ...]) -> AbstractContextManager[Run]:
         """A run that is abandoned, without a trace, unless it is finished before the block ends.
@@ -256,7 +254,7 @@ class _ParquetRun:
             for number, path in enumerate(files)
         )
         rejects = self._rejects.publish()
-        manifest.sync_folder(self._folder)
+        durable.sync_folder(self._folder)
         recorded = LandedRun(
             run_id=self._run_id,
             source=self._source,
@@ -336,8 +334,7 @@ class _ParquetRun:
         self._rejects.write(counts.label, line, CONFLICT, envelope(**facts, timestamp=micros))
 
     def _publish(self, path: Path, name: str) -> LandedFile:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        durable.sync_file(path)
         with pq.ParquetFile(path) as parquet:
             rows = parquet.metadata.num_rows
         target = path.rename(self._folder / name)
@@ -471,11 +468,10 @@ class _Rejects:
     def publish(self) -> Path | None:
         if self._file is None:
             return None
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
+        durable.sync_file(self._staged)
         self._staged.rename(self._published)
-        manifest.sync_folder(self._folder)
+        durable.sync_folder(self._folder)
         return self._published
 
     def abandon(self) -> None:

@@ -4,13 +4,15 @@ It is the only truth: a file it does not name does not exist for any reader.
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from flagmart import durable
 from flagmart.errors import FlagmartError
 
+LANDING = "featbit_events"
+"""The landing of FeatBit's events: its folder's name below `landing` and `rejects`."""
 FORMAT = 1
 NAME = "manifest.json"
 
@@ -89,16 +91,6 @@ def write(folder: Path, manifest: Manifest) -> None:
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(document, file, ensure_ascii=False, indent=1)
         file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
+    durable.sync_file(temporary)
     temporary.replace(folder / NAME)
-    sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` outlive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    durable.sync_folder(folder)

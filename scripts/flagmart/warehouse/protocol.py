@@ -25,6 +25,16 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Build:
+    """What dbt noted in the engine itself of its last run; the hooks of the project write it."""
+
+    invocation_id: str
+    finished: bool
+    statuses: dict[str, str]
+    """How each node ended when it last ran, in this run or an earlier one, by its unique id."""
+
+
+@dataclass(frozen=True)
 class PartitionFigures:
     """What shows cheaply that a partition of a file export may have changed."""
 
@@ -58,6 +68,13 @@ class Warehouse(Protocol):
 
     Every method raises FlagmartError where the relation or a column is missing.
     """
+
+    def build(self) -> Build:
+        """What the engine knows of dbt's last run.
+
+        Raises:
+            FlagmartError: nothing; the project's hooks have never run.
+        """
 
     def has(self, relation: Relation) -> bool:
         """Whether the relation exists."""
