@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.export_project import META, ExportProject, build_notes
+from support.export_project import BUILD, META, ExportProject, build_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,7 @@ def holding(project: ExportProject) -> Iterator[subprocess.Popen[str]]:
 
 def test_no_manifest(tmp_path: Path) -> None:
     project = ExportProject(tmp_path)
+    project.project.mkdir()
     assert one_line(project, code=1).endswith("manifest.json does not exist; run `dbt build` first")
 
 
@@ -290,3 +291,35 @@ def test_to_needs_one_file_delivery(project: ExportProject, tmp_path: Path) -> N
 
 def test_a_wait_that_is_no_number_is_wrong_usage(project: ExportProject) -> None:
     assert project.run("export", "--wait", "soon").returncode == 2
+
+
+def test_the_cause_is_named_before_what_was_skipped_for_it(project: ExportProject) -> None:
+    results = {
+        "model.flagmart.statsig_events": "skipped",
+        "model.flagmart.base_featbit__events": "error",
+    }
+    project.sql(*build_notes(BUILD, results))
+    (report,) = project.export("statsig_events", code=1)
+    assert "base_featbit__events ended with 'error'" in report["remarks"][0]
+
+
+def test_a_model_that_was_never_built_to_its_end_is_refused(project: ExportProject) -> None:
+    project.sql(
+        *build_notes(BUILD),
+        "delete from flagmart_builds.node_results where node_id = 'model.flagmart.statsig_events'",
+    )
+    (report,) = project.export("statsig_events", code=1)
+    assert "statsig_events was never built to its end" in report["remarks"][0]
+
+
+def test_an_empty_place_is_wrong_usage(project: ExportProject) -> None:
+    done = project.call("export", "statsig_events", "--to", "")
+    assert done.returncode == 2
+    assert "--to is empty" in done.stderr
+
+
+def test_status_of_a_folder_without_data_is_an_error(project: ExportProject) -> None:
+    project.env["FLAGMART_DATA"] = str(project.root / "elsewhere")
+    done = project.call("status")
+    assert done.returncode == 1
+    assert "holds no data yet" in done.stderr

@@ -371,3 +371,16 @@ def test_lost_ids_are_noticed(project: ExportProject, server: SegmentServer) -> 
     (report,) = project.export(NAME, code=1)
     assert f"{ids.name} is missing: it holds 300 acknowledged message ids" in report["remarks"][0]
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("body", ["<html>please log in</html>", '{"success": false}'])
+def test_an_answer_of_success_that_is_none_stops_the_delivery(
+    project: ExportProject, server: SegmentServer, body: str
+) -> None:
+    project.build()
+    server.always = Answer(200, body=body)
+    (report,) = project.export(NAME, code=1)
+    assert report["rows"] == 0
+    assert body in report["remarks"][0]
+    server.always = None
+    assert project.export(NAME)[0]["rows"] == 300

@@ -283,3 +283,12 @@ def test_a_killed_run_is_made_good_by_the_next(data: Path, target: str, times: i
     named = {file.name for run in runs(data) for file in run.files}
     rejected = {f"{run.run_id}.jsonl" for run in runs(data) if run.unreadable}
     assert names(data) == {manifest.NAME, *named, *rejected}, "no leftovers"
+
+
+def test_a_lost_manifest_stops_the_run_and_keeps_what_landed(data: Path) -> None:
+    land(data, lines(event(1)))
+    folder = data / "landing/featbit_events"
+    (folder / "manifest.json").unlink()
+    with pytest.raises(FlagmartError, match="is missing, but 1 landed files lie beside it"):
+        land(data, lines(event(2)))
+    assert len(list(folder.glob("*.parquet"))) == 1

@@ -1,6 +1,7 @@
 """The models on a dirty stream: against plain Python, and incremental against full refresh."""
 
 import json
+import subprocess
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +10,8 @@ import jsonschema
 import pyarrow.parquet as pq
 import pytest
 
-from support.command import START, flagmart
-from support.dbt_project import build, copy_project, query, run_dbt
+from support.command import FLAGMART, START, environment, flagmart
+from support.dbt_project import ROOT, build, copy_project, query, run_dbt
 from support.oracle import Expected, expect
 from support.segment_server import BATCH_SCHEMA, running
 
@@ -205,6 +206,18 @@ def test_a_second_environment_stops_the_exports_until_chosen(
     assert query(tmp_path, "select count(*) from int_exports__environments where is_exported") == [
         (0,)
     ]
+    run_dbt("compile", data=tmp_path)  # writes dbt's artifacts anew, as if nothing had failed
+    exported = subprocess.run(
+        [FLAGMART, "export", "statsig_events"],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert exported.returncode == 1
+    assert "set_the_var_flagmart_env_ids_to_environments_that_have_landed" in exported.stderr
+
     for wrong, said in (
         (["prodcution"], "set_the_var_flagmart_env_ids_to_environments_that_have_landed"),
         ("production", "the var flagmart_env_ids is a list of environment ids"),

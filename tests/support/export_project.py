@@ -321,6 +321,8 @@ def build_notes(
         results: status by unique id; a node without one succeeded.
         state: `running` for a build that did not get to its end.
     """
+    models = dict.fromkeys((f"model.flagmart.{name}" for name in META), "success")
+    statuses = models | (results or {})
     return [
         "create schema if not exists flagmart_builds",
         (
@@ -331,7 +333,7 @@ def build_notes(
         (
             "create or replace table flagmart_builds.node_results as "
             "select unnest($nodes::varchar[]) as node_id, unnest($statuses::varchar[]) as status",
-            {"nodes": list(results or {}), "statuses": list((results or {}).values())},
+            {"nodes": list(statuses), "statuses": list(statuses.values())},
         ),
     ]
 

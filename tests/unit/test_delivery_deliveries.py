@@ -29,7 +29,8 @@ def _no_target_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def built(results: dict[str, str] | None = None, invocation: str = BUILD) -> Build:
-    return Build(invocation, finished=True, statuses=results or {})
+    models = dict.fromkeys((f"model.flagmart.{name}" for name in META), "success")
+    return Build(invocation, finished=True, statuses=models | (results or {}))
 
 
 def deliveries(project: ExportProject) -> dict[str, Delivery]:

@@ -18,7 +18,18 @@ MOMENT = datetime(2026, 3, 1)  # noqa: DTZ001
 
 
 def endpoint(messages: int = 100, body: int = 1000, message: int = 100) -> Endpoint:
-    return Endpoint("https://example.com", {}, (), b'{"b":[', b",", b"]}", messages, body, message)
+    return Endpoint(
+        "https://example.com",
+        {},
+        (),
+        b'{"b":[',
+        b",",
+        b"]}",
+        messages,
+        body,
+        message,
+        lambda _: None,
+    )
 
 
 def batches(folder: Path, payloads: list[str | None], limits: Endpoint) -> list[Batch | TooLarge]:

@@ -20,7 +20,12 @@ def register(app: typer.Typer) -> None:
             ),
         ] = None,
         project_dir: Annotated[
-            Path, typer.Option(help="The dbt project, whose target folder says what was built.")
+            Path,
+            typer.Option(
+                exists=True,
+                file_okay=False,
+                help="The dbt project, whose target folder says what was built.",
+            ),
         ] = Path(),
         dry_run: Annotated[
             bool,

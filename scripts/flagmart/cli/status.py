@@ -23,7 +23,12 @@ def register(app: typer.Typer) -> None:
             typer.Argument(metavar="NAME", help="Deliveries to speak of; all of them without."),
         ] = None,
         project_dir: Annotated[
-            Path, typer.Option(help="The dbt project, whose target folder says what was built.")
+            Path,
+            typer.Option(
+                exists=True,
+                file_okay=False,
+                help="The dbt project, whose target folder says what was built.",
+            ),
         ] = Path(),
         wait: Annotated[
             float,

@@ -13,7 +13,8 @@ from flagmart.destinations.settings import Settings
 from flagmart.errors import FlagmartError, UsageError
 from flagmart.warehouse.protocol import Build, Relation, Warehouse
 
-_BAD = {"error", "fail", "skipped", "runtime error", "partial success"}
+# what went wrong itself first, then what was left out or cut short because of it
+_BAD = ("error", "fail", "runtime error", "partial success", "unfinished", "skipped")
 _CHECKS = {"test", "unit_test"}
 _BUILT = {"model", "seed", "snapshot"}
 
@@ -27,6 +28,8 @@ class Delivery:
     name: str
     settings: Settings
     relation: Relation
+    model: str
+    """Unique id of the node that makes the relation."""
     concerned: frozenset[str]
     """Unique ids of the nodes that must be sound: its model, what that is made from, their tests.
     """
@@ -49,13 +52,19 @@ class Delivery:
         """Why it must not go out as it was built, if so."""
         if not build.finished:
             return UNFINISHED
-        for node_id in sorted(self.concerned):
-            if (status := build.statuses.get(node_id)) in _BAD:
-                name = node_id.split(".")[2]
-                return (
-                    f"{name} ended with {status!r} when dbt last ran it; "
-                    "mend it and run `dbt build`"
-                )
+        bad = [
+            (_BAD.index(status), node_id)
+            for node_id in sorted(self.concerned)
+            if (status := build.statuses.get(node_id, "")) in _BAD
+        ]
+        if bad:
+            place, node_id = min(bad)
+            return (
+                f"{node_id.split('.')[2]} ended with {_BAD[place]!r} when dbt last ran it; "
+                "mend it and run `dbt build`"
+            )
+        if self.model not in build.statuses:
+            return f"{self.relation} was never built to its end; run `dbt build`"
         return None
 
     def fingerprint(self, build: Build) -> str:
@@ -149,6 +158,7 @@ def read_project(project_dir: Path) -> Project:
                 name=name,
                 settings=Settings(name, values),
                 relation=_relation(manifest["nodes"][model]),
+                model=model,
                 concerned=frozenset(_concerned(manifest, model, lineage, set(models.values()))),
                 code=_code(manifest, lineage, outside),
                 built_by=invocation if _tables(manifest, lineage) <= built else "",

@@ -47,6 +47,8 @@ def export(names: list[str], options: Options, data: DataFolder) -> list[Report]
     if options.to is not None:
         if len(names) != 1 or chosen[0].sink != destinations.FILES:
             raise UsageError("--to needs the name of one file delivery")
+        if not options.to.strip():
+            raise UsageError("--to is empty, maybe a variable that is not set")
         if "://" in options.to:
             raise UsageError(f"--to {options.to}: only folders of this machine so far")
     return [_one(delivery, project.deliveries, options, data) for delivery in chosen]

@@ -442,9 +442,13 @@ async def _attempt(
     try:
         # a redirect would carry the key to another host
         async with session.post(endpoint.url, data=body, allow_redirects=False) as answer:
-            excerpt = await _excerpt(answer, endpoint)
+            said = (await answer.content.read(_READ_BYTES)).decode("utf-8", "replace")
+            excerpt = _excerpt(said, endpoint)
             if 200 <= answer.status < 300:
-                return None
+                objection = endpoint.objection(said)
+                if objection is None:
+                    return None
+                return f"{endpoint.url} answered {answer.status}, but {objection}{excerpt}"
             told = f"{endpoint.url} answered {answer.status}{excerpt}"
             if may_pass(answer.status):
                 raise TryAgainError(told, asked_wait(answer.headers))
@@ -456,9 +460,8 @@ async def _attempt(
         raise TryAgainError(endpoint.masked(f"{endpoint.url}: {reason}")) from error
 
 
-async def _excerpt(answer: aiohttp.ClientResponse, endpoint: Endpoint) -> str:
-    text = (await answer.content.read(_READ_BYTES)).decode("utf-8", "replace")
-    shown = " ".join(endpoint.masked(text).split())
+def _excerpt(body: str, endpoint: Endpoint) -> str:
+    shown = " ".join(endpoint.masked(body).split())
     shown = "".join(character for character in shown if character.isprintable())[:EXCERPT_BYTES]
     return f": {shown}" if shown else ""
 

@@ -96,6 +96,11 @@ def status(names: list[str], project_dir: Path, data: DataFolder, wait_seconds: 
     """
     project = read_project(project_dir)
     chosen = project.chosen(names)
+    if not any(path.exists() for path in (data.landing, data.duckdb, data.ledger)):
+        raise FlagmartError(
+            f"{data.root} holds no data yet; run `flagmart ingest`, "
+            "or point FLAGMART_DATA elsewhere"
+        )
     runs = manifest.read(data.landing / manifest.LANDING).runs
     found = Status(
         ingest={name: sum(getattr(run, name) for run in runs) for name in ("read", *_READ)}

@@ -31,6 +31,8 @@ class Endpoint:
     max_messages: int
     max_body_bytes: int
     max_message_bytes: int
+    objection: Callable[[str], str | None]
+    """Why an answer with a status of success is none, judged by the beginning of its body."""
 
     def masked(self, text: str) -> str:
         """`text` without any secret, in whatever form a server may echo one."""

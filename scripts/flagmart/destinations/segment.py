@@ -6,6 +6,7 @@ https://www.twilio.com/docs/segment/connections/sources/catalog/libraries/server
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
@@ -49,4 +50,22 @@ def endpoint(settings: Settings) -> Endpoint:
         max_messages=MAX_MESSAGES,
         max_body_bytes=MAX_BODY_BYTES,
         max_message_bytes=MAX_MESSAGE_BYTES,
+        objection=objection,
     )
+
+
+def objection(body: str) -> str | None:
+    """Why an answer 200 is neither Segment's `{"success": true}` nor the `OK` of its like.
+
+    A wrong host, a proxy or a page to log in answers 200 to anything.
+    """
+    text = body.strip()
+    if text.startswith("<"):
+        return "with a page and not as Segment does; is the host right?"
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return None
+    if isinstance(document, dict) and document.get("success") is False:
+        return "that it was no success"
+    return None

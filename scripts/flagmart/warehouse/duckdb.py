@@ -53,6 +53,11 @@ def reader(
         yield DuckDB(connection, path)
     except duckdb.Error as error:
         raise FlagmartError(f"{path}: {_first_line(error)}") from error
+    except RuntimeError as error:
+        # how DuckDB passes on a Ctrl-C that reached it first
+        if "interrupted" in str(error).lower():
+            raise KeyboardInterrupt from error
+        raise
     finally:
         connection.close()
 

@@ -249,6 +249,9 @@ class _ParquetRun:
         result = RunResult(self._inputs)
         if not result.total("read"):
             return result
+        if not self._before.runs:
+            # so that files without a manifest always mean a lost one, and never a first run killed
+            manifest.write(self._folder, self._before)
         published = tuple(
             self._publish(path, f"{self._run_id}-{number:05d}.parquet")
             for number, path in enumerate(files)

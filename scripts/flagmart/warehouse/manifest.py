@@ -71,6 +71,12 @@ def read(folder: Path) -> Manifest:
             )
         return Manifest(tuple(_run(run) for run in document["runs"]))
     except FileNotFoundError:
+        # the first run writes its manifest before its first file, so files without one mean a loss
+        if lost := sum(1 for _ in folder.glob("*.parquet")):
+            raise FlagmartError(
+                f"{path} is missing, but {lost} landed files lie beside it; put it back from a "
+                "copy, or move the landing away and ingest again"
+            ) from None
         return Manifest()
     except (ValueError, KeyError, TypeError) as error:
         raise FlagmartError(
