@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from flagmart.cli.options import OutputForm, ProjectDir, Wait
 from flagmart.talk import Output
 
 
@@ -19,14 +20,7 @@ def register(app: typer.Typer) -> None:
                 metavar="NAME", help="Deliveries (names of exposures); all of them without."
             ),
         ] = None,
-        project_dir: Annotated[
-            Path,
-            typer.Option(
-                exists=True,
-                file_okay=False,
-                help="The dbt project, whose target folder says what was built.",
-            ),
-        ] = Path(),
+        project_dir: ProjectDir = Path(),
         dry_run: Annotated[
             bool,
             typer.Option(
@@ -46,13 +40,8 @@ def register(app: typer.Typer) -> None:
                 "--allow-shrink", help="Replace days that lost rows, remove those that vanished."
             ),
         ] = False,
-        wait: Annotated[
-            float,
-            typer.Option(
-                min=0, help="Seconds to wait while another process holds the DuckDB file."
-            ),
-        ] = 30,
-        output: Annotated[Output, typer.Option(help="How the result is printed.")] = Output.TABLE,
+        wait: Wait = 30,
+        output: OutputForm = Output.TABLE,
         detailed_exitcode: Annotated[
             bool,
             typer.Option("--detailed-exitcode", help="Exit with 4 where there was nothing to do."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flagmart import settings, talk
+from flagmart.cli.options import OutputForm
 from flagmart.errors import Exit, UsageError
 from flagmart.ingest.timestamps import Unit
 from flagmart.talk import Output
@@ -41,7 +42,7 @@ def files(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read and count; land nothing.")
     ] = False,
-    output: Annotated[Output, typer.Option(help="How to print the counts.")] = Output.TABLE,
+    output: OutputForm = Output.TABLE,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 4 when nothing new landed.")
     ] = False,

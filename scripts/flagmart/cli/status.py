@@ -1,12 +1,11 @@
 """`flagmart status`: what was delivered, and whether the accounts add up."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flagmart.cli.options import OutputForm, ProjectDir, Wait
 from flagmart.talk import Output
 
 if TYPE_CHECKING:
@@ -22,21 +21,9 @@ def register(app: typer.Typer) -> None:
             list[str] | None,
             typer.Argument(metavar="NAME", help="Deliveries to speak of; all of them without."),
         ] = None,
-        project_dir: Annotated[
-            Path,
-            typer.Option(
-                exists=True,
-                file_okay=False,
-                help="The dbt project, whose target folder says what was built.",
-            ),
-        ] = Path(),
-        wait: Annotated[
-            float,
-            typer.Option(
-                min=0, help="Seconds to wait while another process holds the DuckDB file."
-            ),
-        ] = 30,
-        output: Annotated[Output, typer.Option(help="How the result is printed.")] = Output.TABLE,
+        project_dir: ProjectDir = Path(),
+        wait: Wait = 30,
+        output: OutputForm = Output.TABLE,
     ) -> None:
         """Say what was read, landed, accepted, exported and delivered, and whether it adds up.
 
@@ -59,7 +46,7 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(Exit.FAILED)
 
 
-def _print(found: Status) -> None:
+def _print(found: "Status") -> None:
     from dataclasses import astuple
 
     from flagmart import talk
