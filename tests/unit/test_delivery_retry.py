@@ -101,4 +101,4 @@ def test_a_long_wait_is_told_once() -> None:
     pause = SharedPause(Patience(), told.append)
     for _ in range(8):
         pause.seconds(_State(TryAgainError("answered 429", 30)))  # type: ignore[arg-type]
-    assert told == ["answered 429; waiting 30 s"]
+    assert told == ["answered 429 (attempt 1 of 10); waiting 30 s"]

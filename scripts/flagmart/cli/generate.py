@@ -95,6 +95,8 @@ def generate(
         raise UsageError("--output json needs --out to name a file: stdout carries the events")
     options = Options(events, users, flags, days, start.date(), seed, dirty)
     if truth_path is not None:
+        if str(truth_path) == out:
+            raise UsageError(f"--truth and --out both name {out}; give each a file of its own")
         document = dataclasses.asdict(truth(options))
         text = json.dumps(document, indent=2, default=_iso)
         stream.write_text(text + "\n", truth_path)

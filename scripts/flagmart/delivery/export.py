@@ -84,7 +84,7 @@ def _one(
             raise
         reason = str(error)
         if isinstance(error, OSError):
-            reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            reason = f"{error.filename or data.root}: {error.strerror or error}"
         return Report(
             delivery=delivery.name,
             destination=str(delivery.settings.values.get("destination", "")),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from flagmart.destinations.layouts import Layout
     from flagmart.warehouse.protocol import PartitionFigures, Warehouse
 
+NAMED_DAYS = 5
+"""Days that lost rows are named one by one up to this many."""
 ROWS_A_QUERY = 2_000_000
 """Days are read together up to this many rows: fewer scans of the relation, bounded sorts."""
 
@@ -212,10 +214,14 @@ def _find(
 
 
 def shrunk_remarks(work: Plan) -> tuple[str, ...]:
-    """What to say of days that lost rows and are left alone."""
-    return tuple(
-        f"{day} {what}; left alone, --allow-shrink replaces it" for day, what in work.shrunk.items()
-    )
+    """A line for each of the first days that lost rows, and how many more there are."""
+    lines = [
+        f"{day} {what}; left alone until --allow-shrink"
+        for day, what in list(work.shrunk.items())[:NAMED_DAYS]
+    ]
+    if more := len(work.shrunk) - len(lines):
+        lines.append(f"{talk.plural(more, 'more day')} lost rows; left alone until --allow-shrink")
+    return tuple(lines)
 
 
 def _look(

@@ -456,7 +456,8 @@ async def _attempt(
     except aiohttp.ClientSSLError as error:
         return endpoint.masked(f"{endpoint.url}: no trusted connection ({error})")
     except (aiohttp.ClientError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
+        # aiohttp says this of plain http, too
+        reason = (str(error) or type(error).__name__).replace(" ssl:default", "")
         raise TryAgainError(endpoint.masked(f"{endpoint.url}: {reason}")) from error
 
 

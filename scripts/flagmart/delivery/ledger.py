@@ -134,7 +134,9 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[Ledger]:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise FlagmartError(f"the ledger {path}: {error}") from error
+        raise FlagmartError(
+            f"the ledger {path}: {error}; put it back from a backup if it is damaged"
+        ) from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:

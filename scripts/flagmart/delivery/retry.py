@@ -99,7 +99,8 @@ class SharedPause:
         wait = max(self._jitter(state), min(asked or 0.0, self._patience.longest_wait))
         now = time.monotonic()
         if wait >= WORTH_A_WORD and self._until < now:
-            self._say(f"{error}; waiting {wait:.0f} s")
+            of = f"attempt {state.attempt_number} of {self._patience.attempts}"
+            self._say(f"{error} ({of}); waiting {wait:.0f} s")
         self._until = max(self._until, now + wait)
         return wait
 

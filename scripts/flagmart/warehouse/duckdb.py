@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from flagmart.warehouse.protocol import IdFile
 
-MEMORY_LIMIT = "1GB"
+MEMORY_LIMIT = "512MB"
 """By default a large sort would take 80 % of the machine; past this limit it spills to disk."""
 BATCH_ROWS = 32_768
 _RETRY_SECONDS = 0.2
