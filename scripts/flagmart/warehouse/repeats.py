@@ -18,7 +18,7 @@ from flagmart.errors import FlagmartError
 
 # What does not fit is spilled. Half of it was enough, at the same speed, for three million repeats
 # against three million landed rows; the rest is room for more.
-_MEMORY = "512MB"
+_MEMORY = "256MB"
 _CHUNK = 2_000
 
 Dropped = tuple[int, bool]
