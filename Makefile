@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO_DATA := $(or $(FLAGMART_DATA),data)/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench soak locks clean
+.PHONY: help setup demo test lint format bench soak clickhouse locks clean
 
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,9 @@ bench: setup ## ratios against named rivals, measured in one run
 
 soak: setup ## what takes too long for make test
 	@$(BIN)/pytest -m soak
+
+clickhouse: setup ## ClickHouse's engine to play with, until Ctrl-C
+	@PYTHONPATH=tests $(BIN)/python -m support.clickhouse --folder data/clickhouse
 
 locks: ## write the locks anew from pyproject.toml (needs uv)
 	@sh scripts/make_locks.sh

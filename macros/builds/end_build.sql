@@ -22,3 +22,19 @@
     {%- endif %}
     update flagmart_builds.builds set state = 'finished'
 {%- endmacro %}
+
+{% macro clickhouse__end_build(results) -%}
+    {%- if execute and results -%}
+        {%- set nodes = [] -%}
+        {%- set rows = [] -%}
+        {%- for result in results -%}
+            {%- do nodes.append(dbt.string_literal(result.node.unique_id)) -%}
+            {%- do rows.append(
+                "(" ~ dbt.string_literal(result.node.unique_id) ~ ", " ~ dbt.string_literal(result.status | string) ~ ")"
+            ) -%}
+        {%- endfor -%}
+        {%- do flagmart.run("delete from flagmart_builds.node_results where node_id in (" ~ nodes | join(", ") ~ ")") -%}
+        {%- do flagmart.run("insert into flagmart_builds.node_results (node_id, status) values " ~ rows | join(", ")) -%}
+    {%- endif -%}
+    alter table flagmart_builds.builds update state = 'finished' where 1 settings mutations_sync = 2
+{%- endmacro %}

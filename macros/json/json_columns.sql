@@ -17,3 +17,7 @@
 {% macro duckdb__json_field(fields, name) -%}
     struct_extract({{ fields }}, '{{ name }}')
 {%- endmacro %}
+
+{% macro clickhouse__json_field(fields, name) -%}
+    tupleElement({{ fields }}, '{{ name }}')
+{%- endmacro %}

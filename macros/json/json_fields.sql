@@ -9,11 +9,19 @@
 
 {% macro duckdb__json_fields(text, fields) -%}
     case
-        when (starts_with({{ text }}, '{') or starts_with({{ flagmart.trim_start(text) }}, '{')) and json_valid({{ text }})
+        when {{ flagmart.is_json_object(text) }}
             then from_json({{ text }}, '{
                 {%- for field in fields -%}
                 "{{ field }}": "VARCHAR"{{ ", " if not loop.last }}
                 {%- endfor -%}
             }')
     end
+{%- endmacro %}
+
+{% macro clickhouse__json_fields(text, fields) -%}
+    JSONExtract(if(isValidJSON({{ text }}), {{ text }}, '{}'), 'Tuple(
+        {%- for field in fields -%}
+        {{ field }} Nullable(String){{ ", " if not loop.last }}
+        {%- endfor -%}
+    )')
 {%- endmacro %}

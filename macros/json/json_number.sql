@@ -15,3 +15,12 @@
         else regexp_replace(replace(replace(cast({{ number }} as varchar), 'e+', 'e'), 'e-0', 'e-'), '[.]0$', '')
     end
 {%- endmacro %}
+
+{% macro clickhouse__json_number(number) -%}
+    assumeNotNull(multiIf(
+        {{ number }} is null or not isFinite({{ number }}), 'null',
+        {{ number }} = trunc({{ number }}) and abs({{ number }}) <= 9007199254740992,
+            toString(toInt64({{ number }})),
+        toString({{ number }})
+    ))
+{%- endmacro %}

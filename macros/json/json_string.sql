@@ -1,5 +1,6 @@
 {% macro json_string(text) -%}
-    {#- `text` as a JSON string with its quotes; `null` for null. Non-ASCII characters stand as they are. -#}
+    {#- `text` as a JSON string with its quotes, in one canonical form; `null` for null. Non-ASCII characters stand as they
+        are but for U+2028 and U+2029, which end lines in JavaScript and are written as escapes; a slash stands as it is. -#}
     {{ adapter.dispatch("json_string", "flagmart")(text) }}
 {%- endmacro %}
 
@@ -8,5 +9,11 @@
 {%- endmacro %}
 
 {% macro duckdb__json_string(text) -%}
-    coalesce(cast(to_json({{ text }}) as varchar), 'null')
+    replace(
+        replace(coalesce(cast(to_json({{ text }}) as varchar), 'null'), chr(8232), '\u2028'), chr(8233), '\u2029'
+    )
+{%- endmacro %}
+
+{% macro clickhouse__json_string(text) -%}
+    replaceAll(coalesce(toJSONString({{ text }}), 'null'), '\\/', '/')
 {%- endmacro %}

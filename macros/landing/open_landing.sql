@@ -42,3 +42,18 @@
     {%- endif -%}
     select 1 as landing_is_open
 {%- endmacro %}
+
+{% macro clickhouse__open_landing() -%}
+    {#- Here the landing is a table. Ordered as incremental models read it: the newest runs. -#}
+    {%- if execute -%}
+        {%- do flagmart.run("create database if not exists flagmart_landing") -%}
+        {%- do flagmart.run(
+            "create table if not exists flagmart_landing.featbit_events ("
+            ~ "event_id String, env_id String, event String, distinct_id String, properties String, "
+            ~ "occurred_at Nullable(DateTime64(6, 'UTC')), ingested_at DateTime64(6, 'UTC'), run_id String, "
+            ~ "source LowCardinality(String), source_ref String, source_ingested_at Nullable(DateTime64(6, 'UTC'))"
+            ~ ") engine = MergeTree order by (ingested_at, event_id)"
+        ) -%}
+    {%- endif -%}
+    select 1 as landing_is_open
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__add_hours(moment, hours) -%}
     ({{ moment }} + {{ hours }} * interval 1 hour)
 {%- endmacro %}
+
+{% macro clickhouse__add_hours(moment, hours) -%}
+    addHours({{ moment }}, {{ hours }})
+{%- endmacro %}

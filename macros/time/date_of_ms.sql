@@ -10,3 +10,7 @@
 {% macro duckdb__date_of_ms(milliseconds) -%}
     cast(make_timestamp(({{ milliseconds }}) * 1000) as date)
 {%- endmacro %}
+
+{% macro clickhouse__date_of_ms(milliseconds) -%}
+    toDate(fromUnixTimestamp64Micro(toInt64({{ milliseconds }}) * 1000, 'UTC'))
+{%- endmacro %}

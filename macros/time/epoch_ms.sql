@@ -10,3 +10,7 @@
 {% macro duckdb__epoch_ms(moment) -%}
     {{ flagmart.floor_div("epoch_us(" ~ moment ~ ")", 1000) }}
 {%- endmacro %}
+
+{% macro clickhouse__epoch_ms(moment) -%}
+    {{ flagmart.floor_div("toUnixTimestamp64Micro(" ~ moment ~ ")", 1000) }}
+{%- endmacro %}

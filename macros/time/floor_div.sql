@@ -10,3 +10,7 @@
 {% macro duckdb__floor_div(dividend, divisor) -%}
     ((({{ dividend }}) - ((({{ dividend }}) % ({{ divisor }})) + ({{ divisor }})) % ({{ divisor }})) // ({{ divisor }}))
 {%- endmacro %}
+
+{% macro clickhouse__floor_div(dividend, divisor) -%}
+    intDiv(toInt64({{ dividend }}) - positiveModulo(toInt64({{ dividend }}), toInt64({{ divisor }})), toInt64({{ divisor }}))
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__integers_below(count) -%}
     unnest(range(cast({{ count }} as bigint)))
 {%- endmacro %}
+
+{% macro clickhouse__integers_below(count) -%}
+    arrayJoin(arrayMap(i -> toInt64(i), range(toUInt64(greatest({{ count }}, 0)))))
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__iso_timestamp(moment) -%}
     strftime({{ moment }}, '%Y-%m-%dT%H:%M:%S.%gZ')
 {%- endmacro %}
+
+{% macro clickhouse__iso_timestamp(moment) -%}
+    concat(substring(formatDateTime({{ moment }}, '%Y-%m-%dT%H:%i:%S.%f', 'UTC'), 1, 23), 'Z')
+{%- endmacro %}

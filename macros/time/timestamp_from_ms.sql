@@ -10,3 +10,7 @@
 {% macro duckdb__timestamp_from_ms(milliseconds) -%}
     make_timestamp(({{ milliseconds }}) * 1000)
 {%- endmacro %}
+
+{% macro clickhouse__timestamp_from_ms(milliseconds) -%}
+    fromUnixTimestamp64Micro(toInt64({{ milliseconds }}) * 1000, 'UTC')
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__timestamp_literal(text) -%}
     cast({{ dbt.string_literal(dbt.escape_single_quotes(text | string)) }} as timestamp)
 {%- endmacro %}
+
+{% macro clickhouse__timestamp_literal(text) -%}
+    parseDateTime64BestEffort({{ dbt.string_literal(dbt.escape_single_quotes(text | string)) }}, 6, 'UTC')
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__byte_length(text) -%}
     strlen({{ text }})
 {%- endmacro %}
+
+{% macro clickhouse__byte_length(text) -%}
+    toInt64(length({{ text }}))
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__character(code) -%}
     chr({{ code }})
 {%- endmacro %}
+
+{% macro clickhouse__character(code) -%}
+    char({{ code }})
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__characters(text) -%}
     length({{ text }})
 {%- endmacro %}
+
+{% macro clickhouse__characters(text) -%}
+    toInt64(lengthUTF8({{ text }}))
+{%- endmacro %}

@@ -13,3 +13,10 @@
     {%- endfor %}
     )
 {%- endmacro %}
+
+{% macro clickhouse__contains_any(text, characters) -%}
+    ({%- for character in characters %}
+        position({{ text }}, {{ character }}) > 0{{ " or" if not loop.last }}
+    {%- endfor %}
+    )
+{%- endmacro %}

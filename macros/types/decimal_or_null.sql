@@ -10,3 +10,7 @@
 {% macro duckdb__decimal_or_null(number, precision, scale) -%}
     try_cast({{ number }} as decimal({{ precision }}, {{ scale }}))
 {%- endmacro %}
+
+{% macro clickhouse__decimal_or_null(number, precision, scale) -%}
+    if(abs({{ number }}) < 1e{{ precision - scale }}, cast(round({{ number }}, {{ scale }}) as Decimal({{ precision }}, {{ scale }})), null)
+{%- endmacro %}

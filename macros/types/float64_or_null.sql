@@ -10,3 +10,7 @@
 {% macro duckdb__float64_or_null(text) -%}
     case when {{ flagmart.matches(text, '^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?$') }} then try_cast({{ text }} as double) end
 {%- endmacro %}
+
+{% macro clickhouse__float64_or_null(text) -%}
+    if(match({{ text }}, '^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?$'), toFloat64OrNull({{ text }}), null)
+{%- endmacro %}

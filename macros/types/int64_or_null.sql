@@ -10,3 +10,7 @@
 {% macro duckdb__int64_or_null(text) -%}
     case when {{ flagmart.matches(text, '^[0-9]{1,15}$') }} then cast({{ text }} as bigint) end
 {%- endmacro %}
+
+{% macro clickhouse__int64_or_null(text) -%}
+    if(match({{ text }}, '^[0-9]{1,15}$'), toInt64OrNull({{ text }}), null)
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__is_finite(number) -%}
     isfinite({{ number }})
 {%- endmacro %}
+
+{% macro clickhouse__is_finite(number) -%}
+    isFinite({{ number }})
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__matches(text, pattern) -%}
     regexp_matches({{ text }}, {{ dbt.string_literal(pattern) }})
 {%- endmacro %}
+
+{% macro clickhouse__matches(text, pattern) -%}
+    match({{ text }}, {{ dbt.string_literal(pattern) }})
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__null_text() -%}
     cast(null as varchar)
 {%- endmacro %}
+
+{% macro clickhouse__null_text() -%}
+    cast(null as Nullable(String))
+{%- endmacro %}

@@ -14,3 +14,17 @@
         {%- endfor %}
     ], lambda pair: struct_extract(pair, 'value') is not null))
 {%- endmacro %}
+
+{% macro clickhouse__string_map(pairs) -%}
+    {%- set listed -%}
+        arrayFilter(pair -> isNotNull(pair.2), [
+            {%- for key, value in pairs.items() %}
+            ({{ dbt.string_literal(key) }}, toNullable({{ value }})){{ "," if not loop.last }}
+            {%- endfor %}
+        ])
+    {%- endset -%}
+    mapFromArrays(
+        arrayMap(pair -> pair.1, {{ listed }}),
+        arrayMap(pair -> assumeNotNull(pair.2), {{ listed }})
+    )
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__timestamp_or_null(text) -%}
     case when {{ flagmart.matches(text, '^[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}(:[0-9]{2})?)?$') }} then try_cast({{ text }} as timestamp) end
 {%- endmacro %}
+
+{% macro clickhouse__timestamp_or_null(text) -%}
+    if(match({{ text }}, '^[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}(:[0-9]{2})?)?$'), parseDateTime64BestEffortOrNull({{ text }}, 6, 'UTC'), null)
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__trim_start(text) -%}
     ltrim({{ text }}, ' ' || chr(9) || chr(10) || chr(13))
 {%- endmacro %}
+
+{% macro clickhouse__trim_start(text) -%}
+    trimLeft({{ text }}, char(32, 9, 10, 13))
+{%- endmacro %}

@@ -10,3 +10,7 @@
 {% macro duckdb__without_prefix(text, prefix) -%}
     case when starts_with({{ text }}, {{ prefix }}) then substr({{ text }}, length({{ prefix }}) + 1) end
 {%- endmacro %}
+
+{% macro clickhouse__without_prefix(text, prefix) -%}
+    if(startsWith({{ text }}, {{ prefix }}), substring({{ text }}, length({{ prefix }}) + 1), null)
+{%- endmacro %}

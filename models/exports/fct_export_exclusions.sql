@@ -1,4 +1,4 @@
-{{ config(materialized="table") }}
+{{ config(materialized="table", order_by="(delivery, event_id)") }}
 
 {%- set shaped = {
     "statsig_events": "int_statsig__events",

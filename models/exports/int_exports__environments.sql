@@ -1,4 +1,4 @@
-{{ config(materialized="table") }}
+{{ config(materialized="table", order_by="env_id") }}
 
 {%- set chosen = flagmart.chosen_environments() %}
 

@@ -3,6 +3,16 @@ with environments as (
     select env_id
     from {{ ref("int_exports__environments") }}
     where is_exported
+),
+
+accepted as (
+    select
+        *,
+        {{ flagmart.never_null("occurred_at") }} as client_time
+    from {{ ref("base_featbit__events") }}
+    where
+        outcome in ('evaluation', 'metric')
+        and env_id in (select environments.env_id from environments)
 )
 
 select
@@ -27,12 +37,8 @@ select
     tag_1,
     tag_2,
     tag_3,
-    occurred_at,
-    occurred_on,
-    {{ flagmart.epoch_ms("occurred_at") }} as occurred_ms,
+    client_time as occurred_at,
+    {{ flagmart.epoch_ms("client_time") }} as occurred_ms,
     ingested_at,
     source_ingested_at
-from {{ ref("base_featbit__events") }}
-where
-    outcome in ('evaluation', 'metric')
-    and env_id in (select environments.env_id from environments)
+from accepted

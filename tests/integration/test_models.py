@@ -152,6 +152,21 @@ def test_every_accepted_event_reaches_every_destination_once_or_is_excluded(whol
             .to_pylist()
         )
         assert written == Counter(accepted.keys() - excluded[delivery])
+    maps = ("identifiers", "event_properties", "user_properties", "platform_properties")
+    hackle = pq.read_table(next((whole / "exports").glob("hackle/dt=2026-01-1*/*.parquet")))
+    for row in hackle.select(maps).to_pylist(maps_as_pydicts="strict"):
+        assert row["identifiers"].keys() == {"id", "device_id", "user_id"}
+        assert len(set(row["identifiers"].values())) == 1
+        evaluation = {"env_id", "flag_key", "variation_id", "send_to_experiment"}
+        metric = {"env_id", "type", "application_type", "route"}
+        assert row["event_properties"].keys() in (evaluation, metric)
+        assert row["user_properties"].keys() <= {"name"}
+        assert row["platform_properties"] == {
+            "osname": row["platform_properties"]["osname"],
+            "version": "0.0.0",
+            "versionname": "0.0.0",
+            "appversion": "0.0.0",
+        }
     accounts = json.loads(flagmart("status", "--output", "json", data=whole))["accounts"]
     assert len(accounts) == 5
     assert all(account["holds"] for account in accounts)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ ROOT = Path(__file__).resolve().parents[2]
 DBT = ROOT / ".venv" / "bin" / "dbt"
 
 
-def run_dbt(*arguments: str, data: Path, project: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run_dbt(
+    *arguments: str, data: Path, project: Path = ROOT, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """`dbt ARGUMENTS` in `project`; `data` is the data folder and holds dbt's target folder."""
     return subprocess.run(
         [DBT, "--warn-error", *arguments],
         cwd=project,
         env={
             **os.environ,
+            **(env or {}),
             "FLAGMART_DATA": str(data),
-            "DBT_TARGET_PATH": str(data / "target"),
+            "DBT_TARGET_PATH": str(data / ("target" if env is None else "target-other")),
             "DBT_LOG_PATH": str(data / "logs"),
         },
         capture_output=True,
@@ -29,7 +33,9 @@ def run_dbt(*arguments: str, data: Path, project: Path = ROOT) -> subprocess.Com
     )
 
 
-def build(*arguments: str, data: Path, project: Path = ROOT) -> None:
+def build(
+    *arguments: str, data: Path, project: Path = ROOT, env: Mapping[str, str] | None = None
+) -> None:
     """Build every model, without the tests; fails the calling test where dbt fails."""
     ran = run_dbt(
         "build",
@@ -39,6 +45,7 @@ def build(*arguments: str, data: Path, project: Path = ROOT) -> None:
         *arguments,
         data=data,
         project=project,
+        env=env,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

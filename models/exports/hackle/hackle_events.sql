@@ -4,7 +4,7 @@ select
     event_id as insert_id,
     event_name as event_key,
     {{ flagmart.timestamp_from_ms("occurred_ms") }} as ts,
-    metric_value,
+    {{ flagmart.never_null("metric_value") }} as metric_value,
     identifiers,
     event_properties,
     user_properties,

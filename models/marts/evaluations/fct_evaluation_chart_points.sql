@@ -1,3 +1,5 @@
+{{ config(order_by="(chart_name, env_id, flag_key, variation_id, interval_index)") }}
+
 with charts as (
     select
         chart_name,

@@ -4,6 +4,7 @@
         incremental_strategy="delete+insert",
         unique_key="bucket_start_ms",
         on_schema_change="fail",
+        order_by="(env_id, flag_key, variation_id, bucket_start_ms)",
     )
 }}
 

@@ -4,6 +4,7 @@
         incremental_strategy="delete+insert",
         unique_key="ingested_at",
         on_schema_change="fail",
+        order_by="(ingested_at, event_id)",
     )
 }}
 
@@ -40,7 +41,8 @@ with landed as (
         source,
         source_ingested_at,
         event = 'FlagValue' as is_evaluation,
-        event in ('CustomEvent', 'PageView', 'Click') as is_metric
+        event in ('CustomEvent', 'PageView', 'Click') as is_metric,
+        {{ flagmart.is_json_object("properties") }} as is_object
     from {{ source("featbit", "featbit_events") }}
     {% if is_incremental() %}
         where {{ flagmart.since_last_run("ingested_at") }}
@@ -134,7 +136,7 @@ judged as (
     select
         *,
         case
-            when fields is null then 'invalid_properties_json'
+            when not is_object then 'invalid_properties_json'
             when found_env_id is null then 'missing_env_id'
             when not is_evaluation and not is_metric then 'unknown_event'
             when is_evaluation and found_flag_key is null then 'missing_flag_key'
