@@ -52,7 +52,7 @@ with landed as (
 parsed as (
     select
         *,
-        {{ flagmart.json_fields("received_properties", named.keys()) }} as fields
+        {{ flagmart.json_fields("received_properties", named.keys(), is_object="is_object") }} as fields
     from landed
 ),
 
