@@ -12,6 +12,7 @@
     create schema if not exists flagmart_builds;
     create table if not exists flagmart_builds.builds (invocation_id varchar, state varchar);
     create table if not exists flagmart_builds.node_results (node_id varchar, status varchar);
+    create table if not exists {{ flagmart.finished_runs() }} (node_id varchar, ingested_at timestamp);
     -- after a run that never ended, no one knows which of its nodes are done: each counts as bad until it runs again
     update flagmart_builds.node_results set status = 'unfinished'
     where exists (select 1 from flagmart_builds.builds where state = 'running');
@@ -29,6 +30,10 @@
         {%- do flagmart.run(
             "create table if not exists flagmart_builds.node_results (node_id String, status String) "
             ~ "engine = MergeTree order by node_id"
+        ) -%}
+        {%- do flagmart.run(
+            "create table if not exists " ~ flagmart.finished_runs()
+            ~ " (node_id String, ingested_at DateTime64(6, 'UTC')) engine = MergeTree order by node_id"
         ) -%}
         {#- after a run that never ended, no one knows which of its nodes are done: each counts as bad until it runs again -#}
         {%- do flagmart.run(

@@ -1,16 +1,16 @@
-{% macro is_json_object(text) -%}
-    {#- Whether `text` is valid JSON of an object, and nothing behind it. -#}
-    {{ adapter.dispatch("is_json_object", "flagmart")(text) }}
+{% macro is_json_object(object_text, fields) -%}
+    {#- Whether the text that `json_object_text` was given is a JSON object; `fields` is what `json_fields` made of it. -#}
+    {{ adapter.dispatch("is_json_object", "flagmart")(object_text, fields) }}
 {%- endmacro %}
 
-{% macro default__is_json_object(text) -%}
+{% macro default__is_json_object(object_text, fields) -%}
     {{ flagmart.no_variant("is_json_object") }}
 {%- endmacro %}
 
-{% macro duckdb__is_json_object(text) -%}
-    (starts_with({{ text }}, '{') or starts_with({{ flagmart.trim_start(text) }}, '{')) and json_valid({{ text }})
+{% macro duckdb__is_json_object(object_text, fields) -%}
+    {{ fields }} is not null
 {%- endmacro %}
 
-{% macro clickhouse__is_json_object(text) -%}
-    startsWith({{ flagmart.trim_start(text) }}, '{') and isValidJSON({{ text }})
+{% macro clickhouse__is_json_object(object_text, fields) -%}
+    {{ object_text }} != ''
 {%- endmacro %}

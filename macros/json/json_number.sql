@@ -12,7 +12,7 @@
         when {{ number }} is null or not isfinite({{ number }}) then 'null'
         when {{ number }} = trunc({{ number }}) and abs({{ number }}) <= 9007199254740992
             then cast(cast({{ number }} as bigint) as varchar)
-        else regexp_replace(replace(replace(cast({{ number }} as varchar), 'e+', 'e'), 'e-0', 'e-'), '[.]0$', '')
+        else regexp_replace(replace(replace({{ flagmart.float64_text(number) }}, 'e+', 'e'), 'e-0', 'e-'), '[.]0$', '')
     end
 {%- endmacro %}
 
@@ -21,6 +21,6 @@
         {{ number }} is null or not isFinite({{ number }}), 'null',
         {{ number }} = trunc({{ number }}) and abs({{ number }}) <= 9007199254740992,
             toString(toInt64({{ number }})),
-        toString({{ number }})
+        replaceRegexpOne(replaceOne(replaceOne({{ flagmart.float64_text(number) }}, 'e+', 'e'), 'e-0', 'e-'), '[.]0$', '')
     ))
 {%- endmacro %}

@@ -5,6 +5,8 @@
         unique_key="bucket_start_ms",
         on_schema_change="fail",
         order_by="(env_id, flag_key, variation_id, bucket_start_ms)",
+        partition_by=flagmart.by_month("bucket_on"),
+        post_hook="{{ flagmart.record_finished_runs(ref('stg_featbit__flag_evaluations')) }}",
     )
 }}
 

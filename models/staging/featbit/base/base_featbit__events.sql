@@ -5,6 +5,8 @@
         unique_key="ingested_at",
         on_schema_change="fail",
         order_by="(ingested_at, event_id)",
+        partition_by=flagmart.by_month("ingested_at"),
+        post_hook="{{ flagmart.record_finished_runs(source('featbit', 'featbit_events')) }}",
     )
 }}
 
@@ -19,6 +21,7 @@
     "userKeyId": "named_user_key",
     "userName": "named_user_name",
     "variationId": "named_variation_id",
+    "variationValue": "named_variation_value",
     "eventName": "named_event_name",
     "numericValue": "named_numeric_value",
     "applicationType": "named_application_type",
@@ -42,7 +45,7 @@ with landed as (
         source_ingested_at,
         event = 'FlagValue' as is_evaluation,
         event in ('CustomEvent', 'PageView', 'Click') as is_metric,
-        {{ flagmart.is_json_object("properties") }} as is_object
+        {{ flagmart.json_object_text("properties") }} as object_text
     from {{ source("featbit", "featbit_events") }}
     {% if is_incremental() %}
         where {{ flagmart.since_last_run("ingested_at") }}
@@ -52,13 +55,14 @@ with landed as (
 parsed as (
     select
         *,
-        {{ flagmart.json_fields("received_properties", named.keys(), is_object="is_object") }} as fields
+        {{ flagmart.json_fields("object_text", named.keys()) }} as fields
     from landed
 ),
 
 named as (
     select
         *,
+        {{ flagmart.is_json_object("object_text", "fields") }} as is_object,
         {{ flagmart.json_columns("fields", named) }}
     from parsed
 ),
@@ -66,20 +70,19 @@ named as (
 with_user as (
     select
         *,
-        {{ flagmart.json_fields("named_user", ["keyId", "name"]) }} as user_fields
+        {{ flagmart.json_fields(flagmart.json_part("named_user"), ["keyId", "name"]) }} as user_fields
     from named
 ),
 
--- before 2.3.1 the user's fields were written in PascalCase; opened only where today's spelling is missing
-with_older_user as (
+with_all_names as (
     select
         *,
         {{ flagmart.json_field("user_fields", "keyId") }} as metric_user_key,
         {{ flagmart.json_field("user_fields", "name") }} as metric_user_name,
-        case
-            when {{ flagmart.json_field("user_fields", "keyId") }} is null
-                then {{ flagmart.json_fields("named_user", ["KeyId", "Name"]) }}
-        end as older_user_fields
+        -- before 2.3.1 the user's fields were written in PascalCase
+        {{ flagmart.json_member("named_user", "KeyId") }} as older_user_key,
+        {{ flagmart.json_member("named_user", "Name") }} as older_user_name,
+        case when is_evaluation then tag_3 else tag_2 end as tagged_user_name
     from with_user
 ),
 
@@ -88,21 +91,17 @@ extracted as (
     select
         *,
         {{ flagmart.first_filled(["landed_env_id", "named_env_id"]) }} as found_env_id,
-        {{ flagmart.first_filled([
-            "named_user_key", "metric_user_key", flagmart.json_field("older_user_fields", "KeyId"), "tag_0",
-        ]) }} as found_user_key,
-        case
-            when is_evaluation
-                then {{ flagmart.first_filled(["named_user_name", "tag_3"]) }}
-            when is_metric then {{ flagmart.first_filled([
-                    "metric_user_name", flagmart.json_field("older_user_fields", "Name"), "tag_2",
-                ]) }}
-        end as found_user_name,
+        {{ flagmart.first_filled(["named_user_key", "metric_user_key", "older_user_key", "tag_0"]) }} as found_user_key,
+        {{ flagmart.first_filled(["named_user_name", "metric_user_name", "older_user_name", "tagged_user_name"]) }}
+            as found_user_name,
         case
             when is_evaluation
                 then {{ flagmart.first_filled(["named_variation_id", "tag_1"]) }}
         end as found_variation_id,
         case
+            -- since v6 there are no tags, and what is stored counts for experiments
+            when is_evaluation and coalesce(tag_0, tag_1, tag_2, tag_3) is null
+                then lower(coalesce(named_send_to_experiment, 'true')) = 'true'
             when is_evaluation
                 then lower(coalesce(named_send_to_experiment, tag_2, 'false')) = 'true'
             else false
@@ -115,7 +114,7 @@ extracted as (
             when is_metric
                 then {{ flagmart.json_scalar_to_float64("coalesce(named_numeric_value, tag_1)") }}
         end as found_numeric_value
-    from with_older_user
+    from with_all_names
 ),
 
 with_flag as (
@@ -148,18 +147,90 @@ judged as (
                 occurred_at < {{ flagmart.timestamp_literal(var("flagmart_earliest_plausible_date")) }}
                 or occurred_at > {{ flagmart.add_hours("ingested_at", var("flagmart_max_clock_lead_hours")) }}
                 then 'implausible_timestamp'
-        end as found_reject_reason,
-        case
-            when is_evaluation and named_user_key <> tag_0 then 'user_key_tag_named_mismatch'
-            when is_metric and metric_user_key <> tag_0 then 'user_key_tag_named_mismatch'
-            when is_evaluation and named_variation_id <> tag_1 then 'variation_id_tag_named_mismatch'
-            when
-                is_metric
-                and {{ flagmart.json_scalar_to_float64("named_numeric_value") }}
-                <> {{ flagmart.json_scalar_to_float64("tag_1") }}
-                then 'numeric_value_tag_named_mismatch'
-        end as found_warning
+        end as first_reject_reason,
+        -- the places that say something else than the one that was kept
+        {{ flagmart.listed({
+            "env_id_named_mismatch": "named_env_id <> found_env_id",
+            "flag_key_distinct_id_named_mismatch":
+                "is_evaluation and distinct_id <> '' and distinct_id <> found_env_id || '-' || found_flag_key",
+            "flag_key_flag_id_named_mismatch": "is_evaluation and named_flag_id <> found_env_id || '-' || found_flag_key",
+            "user_key_older_named_mismatch": "older_user_key <> found_user_key",
+            "user_key_tag_named_mismatch": "tag_0 <> found_user_key",
+            "user_name_tag_named_mismatch": "tagged_user_name <> found_user_name",
+            "variation_id_tag_named_mismatch": "is_evaluation and tag_1 <> found_variation_id",
+            "send_to_experiment_tag_named_mismatch": "is_evaluation and lower(tag_2) <> lower(named_send_to_experiment)",
+            "event_name_distinct_id_named_mismatch": "is_metric and distinct_id <> '' and distinct_id <> found_event_name",
+            "numeric_value_tag_named_mismatch": "is_metric and tag_1 <> named_numeric_value and "
+                ~ flagmart.json_scalar_to_float64("tag_1") ~ " <> found_numeric_value",
+        }) }} as found_warning
     from with_flag
+),
+
+{% if var("flagmart_collapse_client_retries") %}
+-- an SDK that heard no answer sends the event again, and the server gives it another id
+may_be_retries as (
+    select
+        event_id,
+        ingested_at,
+        found_env_id as env_id,
+        event,
+        coalesce(found_flag_key, found_event_name) as name,
+        found_user_key as user_key,
+        found_variation_id as variation_id,
+        found_numeric_value as numeric_value,
+        {{ flagmart.epoch_ms("occurred_at") }} as occurred_ms
+    from judged
+    where first_reject_reason is null
+    {% if is_incremental() %}
+        union all
+        select
+            event_id,
+            ingested_at,
+            env_id,
+            event,
+            case when outcome = 'evaluation' then flag_key else event_name end as name,
+            user_key,
+            nullif(variation_id, '') as variation_id,
+            numeric_value,
+            {{ flagmart.epoch_ms("occurred_at") }} as occurred_ms
+        from {{ this }}
+        where
+            outcome <> 'rejected'
+            and not {{ flagmart.since_last_run("ingested_at") }}
+            and occurred_at in (select landed.occurred_at from landed)
+    {% endif %}
+),
+
+in_order as (
+    select
+        event_id,
+        row_number() over (
+            partition by env_id, event, name, user_key, variation_id, numeric_value, occurred_ms
+            order by ingested_at, event_id
+        ) as place
+    from may_be_retries
+),
+
+retries as (
+    select event_id
+    from in_order
+    where place > 1
+),
+{% endif %}
+
+settled as (
+    select
+        *,
+        {% if var("flagmart_collapse_client_retries") %}
+            case
+                when first_reject_reason is null and event_id in (select retries.event_id from retries)
+                    then 'client_retry'
+                else first_reject_reason
+            end as found_reject_reason
+        {% else %}
+            first_reject_reason as found_reject_reason
+        {% endif %}
+    from judged
 )
 
 select
@@ -171,7 +242,7 @@ select
     coalesce(found_flag_key, '') as flag_key,
     coalesce(named_flag_id, '') as flag_id,
     coalesce(found_variation_id, '') as variation_id,
-    {{ flagmart.null_text() }} as variation_value,
+    case when is_evaluation then named_variation_value end as variation_value,
     found_send_to_experiment as send_to_experiment,
     coalesce(found_event_name, '') as event_name,
     found_numeric_value as numeric_value,
@@ -197,4 +268,4 @@ select
     end as outcome,
     found_reject_reason as reject_reason,
     case when found_reject_reason is null then found_warning end as warning
-from judged
+from settled

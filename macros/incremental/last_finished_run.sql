@@ -1,0 +1,19 @@
+{% macro last_finished_run(kept_as) -%}
+    {#- The newest ingest run that this incremental table holds in full, as a scalar subquery; `kept_as` is its column that
+        says where rows come from. What it holds goes beyond what it finished where an insert was cut off halfway, and falls
+        behind where an older copy of it was put back: so the earlier of the two counts. -#}
+    (
+        select least(
+            coalesce(max(kept.{{ kept_as }}), {{ flagmart.timestamp_from_ms(0) }}),
+            coalesce(
+                (
+                    select max(finished.ingested_at)
+                    from {{ flagmart.finished_runs() }} as finished
+                    where finished.node_id = '{{ model.unique_id }}'
+                ),
+                {{ flagmart.timestamp_from_ms(0) }}
+            )
+        )
+        from {{ this }} as kept
+    )
+{%- endmacro %}

@@ -1,0 +1,54 @@
+{% macro json_object_text(text) -%}
+    {#- What `json_fields` and `is_json_object` take in place of `text`: the text in a form that the engine's parser can be
+        given. A JSON object here is one of at most 1,000 objects and arrays (ClickHouse reads 1,024 within each other), with
+        nothing but white space around it; a comma before a closing bracket, NaN and Infinity are forgiven. -#}
+    {{ adapter.dispatch("json_object_text", "flagmart")(text) }}
+{%- endmacro %}
+
+{% macro default__json_object_text(text) -%}
+    {{ flagmart.no_variant("json_object_text") }}
+{%- endmacro %}
+
+{% macro duckdb__json_object_text(text) -%}
+    {#- Null where it is surely none. Asking `json_valid` of each text would cost as much again as the parse, so here only of
+        those that are cut short, the common fault, of long ones, and of those that begin or end with white space. -#}
+    case
+        when starts_with({{ text }}, '{') and ends_with({{ text }}, '}') and strlen({{ text }}) <= 2000 then {{ text }}
+        when not starts_with({{ flagmart.trim_start(text) }}, '{') then null
+        when not json_valid({{ text }}) then null
+        when strlen({{ text }}) <= 2000 then {{ text }}
+        when length(regexp_replace(regexp_replace({{ text }}, '"(?:[^"\\]|\\.)*"', '', 'gs'), '[^\[{]', '', 'g')) <= 1000
+            then {{ text }}
+    end
+{%- endmacro %}
+
+{% macro clickhouse__json_object_text(text) -%}
+    {#- '' where it is none. The parser forgives nothing, refuses numbers beyond a 64-bit float and forgets how others were
+        written: where that matters, they are looked for outside of strings, and commas left out, the others put into quotes,
+        spelled as DuckDB spells them. What is costly works on '' wherever it is not needed, rather than being left to the
+        branch of an `if`: ClickHouse works out both where a column is used in more than one. -#}
+    {%- set raw = "ifNull(" ~ text ~ ", '')" -%}
+    {%- set odd_number -%}'":[ \\t\\r\\n]*-?(?:[0-9]+(?:[.][0-9]+)?[eE]|[0-9]+[.]0+(?:[^0-9]|$)|0[.]0000|[0-9]{17,}[.])'{%- endset -%}
+    {%- set token -%}'"(?:[^"\\\\]|\\\\.)*"|-?[0-9][-+.0-9eE]*|(?i:-?(?:nan|inf(?:inity)?))|,[ \\t\\r\\n]*[\\]}]|(?s:.)'{%- endset -%}
+    {%- set long = "if(length(" ~ raw ~ ") > 2000, " ~ raw ~ ", '')" -%}
+    {%- set is_shallow -%}
+        length(replaceRegexpAll(replaceRegexpAll({{ long }}, '(?s)"(?:[^"\\\\]|\\\\.)*"', ''), '[^\\[{]', '')) <= 1000
+    {%- endset -%}
+    {%- set is_plain = "(isValidJSON(" ~ raw ~ ") and not match(" ~ raw ~ ", " ~ odd_number ~ "))" -%}
+    {%- set mended -%}
+        arrayStringConcat(arrayMap(part -> multiIf(
+            startsWith(part, ',') and length(part) > 1, substring(part, length(part), 1),
+            match(part, '^(?i:-?(?:nan|inf(?:inity)?))$'), concat('"', part, '"'),
+            not match(part, '^-?(?:0|[1-9][0-9]*)(?:[.][0-9]+)?(?:[eE][-+]?[0-9]+)?$'), part,
+            isInfinite(toFloat64OrZero(part)), concat('"', part, '"'),
+            not match(part, '[.eE]'), part,
+            concat('"', {{ flagmart.float64_text("toFloat64OrZero(part)") }}, '"')
+        ), extractAll(if({{ is_plain }}, '', {{ raw }}), {{ token }})))
+    {%- endset -%}
+    multiIf(
+        not startsWith({{ flagmart.trim_start(raw) }}, '{') or not {{ is_shallow }}, '',
+        {{ is_plain }}, {{ raw }},
+        isValidJSON({{ mended }}), {{ mended }},
+        ''
+    )
+{%- endmacro %}

@@ -1,0 +1,28 @@
+{% macro listed(conditions) -%}
+    {#- The names of the conditions that hold, in the order given and joined by commas; null where none does. `conditions` is
+        a dict of name to SQL condition; one that is null does not hold. -#}
+    {{ adapter.dispatch("listed", "flagmart")(conditions) }}
+{%- endmacro %}
+
+{% macro default__listed(conditions) -%}
+    {{ flagmart.no_variant("listed") }}
+{%- endmacro %}
+
+{% macro duckdb__listed(conditions) -%}
+    case
+        when {% for condition in conditions.values() %}({{ condition }}){{ " or " if not loop.last }}{% endfor %}
+            then concat_ws(',',
+                {%- for name, condition in conditions.items() %}
+                case when {{ condition }} then '{{ name }}' end{{ "," if not loop.last }}
+                {%- endfor %}
+            )
+    end
+{%- endmacro %}
+
+{% macro clickhouse__listed(conditions) -%}
+    nullIf(arrayStringConcat(arrayFilter(name -> name != '', [
+        {%- for name, condition in conditions.items() %}
+        if({{ condition }}, '{{ name }}', ''){{ "," if not loop.last }}
+        {%- endfor %}
+    ]), ','), '')
+{%- endmacro %}
