@@ -1,5 +1,5 @@
 {% macro json_object_text(text) -%}
-    {#- What `json_fields` and `is_json_object` take in place of `text`: the text in a form that the engine's parser can be
+    {#- What `json_fields` and `is_json_object` take in place of `text`, which is never null: the text in a form that the engine's parser can be
         given. A JSON object here is one of at most 1,000 objects and arrays (ClickHouse reads 1,024 within each other), with
         nothing but white space around it; a comma before a closing bracket, NaN and Infinity are forgiven. -#}
     {{ adapter.dispatch("json_object_text", "flagmart")(text) }}
@@ -27,14 +27,12 @@
         written: where that matters, they are looked for outside of strings, and commas left out, the others put into quotes,
         spelled as DuckDB spells them. What is costly works on '' wherever it is not needed, rather than being left to the
         branch of an `if`: ClickHouse works out both where a column is used in more than one. -#}
-    {%- set raw = "ifNull(" ~ text ~ ", '')" -%}
     {%- set odd_number -%}'":[ \\t\\r\\n]*-?(?:[0-9]+(?:[.][0-9]+)?[eE]|[0-9]+[.]0+(?:[^0-9]|$)|0[.]0000|[0-9]{17,}[.])'{%- endset -%}
     {%- set token -%}'"(?:[^"\\\\]|\\\\.)*"|-?[0-9][-+.0-9eE]*|(?i:-?(?:nan|inf(?:inity)?))|,[ \\t\\r\\n]*[\\]}]|(?s:.)'{%- endset -%}
-    {%- set long = "if(length(" ~ raw ~ ") > 2000, " ~ raw ~ ", '')" -%}
-    {%- set is_shallow -%}
-        length(replaceRegexpAll(replaceRegexpAll({{ long }}, '(?s)"(?:[^"\\\\]|\\\\.)*"', ''), '[^\\[{]', '')) <= 1000
+    {%- set is_plain -%}
+        (length({{ text }}) <= 2000 and isValidJSON({{ text }}) and not match({{ text }}, {{ odd_number }}))
     {%- endset -%}
-    {%- set is_plain = "(isValidJSON(" ~ raw ~ ") and not match(" ~ raw ~ ", " ~ odd_number ~ "))" -%}
+    {%- set rest = "if(" ~ is_plain ~ ", '', " ~ text ~ ")" -%}
     {%- set mended -%}
         arrayStringConcat(arrayMap(part -> multiIf(
             startsWith(part, ',') and length(part) > 1, substring(part, length(part), 1),
@@ -43,12 +41,13 @@
             isInfinite(toFloat64OrZero(part)), concat('"', part, '"'),
             not match(part, '[.eE]'), part,
             concat('"', {{ flagmart.float64_text("toFloat64OrZero(part)") }}, '"')
-        ), extractAll(if({{ is_plain }}, '', {{ raw }}), {{ token }})))
+        ), extractAll({{ rest }}, {{ token }})))
     {%- endset -%}
     multiIf(
-        not startsWith({{ flagmart.trim_start(raw) }}, '{') or not {{ is_shallow }}, '',
-        {{ is_plain }}, {{ raw }},
-        isValidJSON({{ mended }}), {{ mended }},
+        not startsWith({{ flagmart.trim_start(text) }}, '{'), '',
+        {{ is_plain }}, {{ text }},
+        length(replaceRegexpAll(replaceRegexpAll({{ rest }}, '(?s)"(?:[^"\\\\]|\\\\.)*"', ''), '[^\\[{]', '')) <= 1000
+        and isValidJSON({{ mended }}), {{ mended }},
         ''
     )
 {%- endmacro %}

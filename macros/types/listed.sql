@@ -20,9 +20,15 @@
 {%- endmacro %}
 
 {% macro clickhouse__listed(conditions) -%}
-    nullIf(arrayStringConcat(arrayFilter(name -> name != '', [
-        {%- for name, condition in conditions.items() %}
-        if({{ condition }}, '{{ name }}', ''){{ "," if not loop.last }}
-        {%- endfor %}
-    ]), ','), '')
+    {#- one bit a condition, so that rows where none holds cost no text -#}
+    nullIf(arrayStringConcat(arrayMap(
+        place -> [
+            {%- for name in conditions %}'{{ name }}'{{ ", " if not loop.last }}{% endfor -%}
+        ][place + 1],
+        bitPositionsToArray(
+            {%- for condition in conditions.values() %}
+            bitShiftLeft(toUInt32(ifNull({{ condition }}, false)), {{ loop.index0 }}){{ " +" if not loop.last }}
+            {%- endfor %}
+        )
+    ), ','), '')
 {%- endmacro %}

@@ -67,23 +67,16 @@ named as (
     from parsed
 ),
 
-with_user as (
-    select
-        *,
-        {{ flagmart.json_fields(flagmart.json_part("named_user"), ["keyId", "name"]) }} as user_fields
-    from named
-),
-
 with_all_names as (
     select
         *,
-        {{ flagmart.json_field("user_fields", "keyId") }} as metric_user_key,
-        {{ flagmart.json_field("user_fields", "name") }} as metric_user_name,
+        {{ flagmart.json_member("named_user", "keyId") }} as metric_user_key,
+        {{ flagmart.json_member("named_user", "name") }} as metric_user_name,
         -- before 2.3.1 the user's fields were written in PascalCase
-        {{ flagmart.json_member("named_user", "KeyId") }} as older_user_key,
-        {{ flagmart.json_member("named_user", "Name") }} as older_user_name,
+        {{ flagmart.json_member("named_user", "KeyId", is_seldom=true) }} as older_user_key,
+        {{ flagmart.json_member("named_user", "Name", is_seldom=true) }} as older_user_name,
         case when is_evaluation then tag_3 else tag_2 end as tagged_user_name
-    from with_user
+    from named
 ),
 
 -- the named field first, then the older name, then the tag
