@@ -5,14 +5,11 @@ from decimal import Decimal
 
 import pytest
 
+from flagmart.ingest.event import MALFORMED, NESTED, NOT_UTF8, NoEventError
 from flagmart.ingest.records import (
-    MALFORMED,
-    NESTED,
     NO_EVENT,
     NOT_AN_OBJECT,
-    NOT_UTF8,
     WIRE_FORMAT,
-    NoEventError,
     parse,
 )
 from flagmart.ingest.timestamps import Moment
