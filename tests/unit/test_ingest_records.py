@@ -6,9 +6,11 @@ from decimal import Decimal
 import pytest
 
 from flagmart.ingest.event import MALFORMED, NESTED, NOT_UTF8, NoEventError
+from flagmart.ingest.event_tables import NO_NUMBER, NO_OBJECT
 from flagmart.ingest.records import (
     NO_EVENT,
     NOT_AN_OBJECT,
+    SCHEMA_VERSION,
     WIRE_FORMAT,
     parse,
 )
@@ -186,3 +188,122 @@ def test_what_is_no_event(record: bytes, reason: str) -> None:
     with pytest.raises(NoEventError) as error:
         parse(record)
     assert str(error.value) == reason
+
+
+SECOND = {
+    "schema_version": 2,
+    "uuid": ID,
+    "env_id": ENV,
+    "event": "FlagValue",
+    "properties": {"featureFlagKey": "f-1", "userKeyId": "u"},
+    "timestamp": 1_702_366_933_320,
+}
+
+
+def test_a_message_of_schema_version_2_counts_milliseconds() -> None:
+    found = parse(
+        b'{"schema_version":2,"event":"FlagValue","env_id":"v",'
+        b'"properties":{ "featureFlagKey":"f-1"},"timestamp":1702366933320}'
+    )
+    assert (found.timestamp, found.distinct_id) == (Moment(MICROS), "v-f-1")
+    assert found.properties == '{ "featureFlagKey":"f-1"}'
+    for timestamp, expected in [
+        ("1702366933320", Moment(MICROS)),
+        (5, Moment(5_000)),
+        (None, None),
+    ]:
+        message = {**SECOND, "schema_version": "2", "timestamp": timestamp}
+        assert parse(json.dumps(message).encode()).timestamp == expected
+
+
+@pytest.mark.parametrize("version", [1, 3, 2.5, "3", True, {}])
+def test_a_schema_version_nobody_has_described_is_refused(version: object) -> None:
+    with pytest.raises(NoEventError) as error:
+        parse(json.dumps({**SECOND, "schema_version": version}).encode())
+    assert str(error.value) == SCHEMA_VERSION
+    assert (
+        parse(json.dumps({**SECOND, "schema_version": None}).encode()).timestamp == MICROS // 1000
+    )
+
+
+def test_a_message_of_schema_version_2_beyond_the_calendar() -> None:
+    with pytest.raises(NoEventError, match="0001 to 9999"):
+        parse(json.dumps({**SECOND, "timestamp": 10**18}).encode())
+
+
+@pytest.mark.parametrize(
+    ("event_", "properties", "expected"),
+    [
+        ("FlagValue", {"featureFlagKey": "f-1"}, f"{ENV}-f-1"),
+        ("FlagValue", {"featureFlagKey": None, "eventName": "n"}, ""),
+        ("FlagValue", {"featureFlagKey": 5}, ""),
+        ("Click", {"eventName": "n"}, "n"),
+        ("Click", {"eventName": None}, ""),
+        ("Click", [], ""),
+        ("Click", "{", ""),
+        ("Click", None, ""),
+    ],
+)
+def test_a_message_without_a_distinct_id_gets_featbits(
+    event_: str, properties: object, expected: str
+) -> None:
+    text = properties if isinstance(properties, str) else json.dumps(properties)
+    message = without("distinct_id", event=event_, properties=text)
+    assert parse(message).distinct_id == expected
+    assert (
+        parse(without("distinct_id", event=event_, properties=properties)).distinct_id == expected
+    )
+    assert parse(raw(event=event_, properties=text, distinct_id="")).distinct_id == "", "as stored"
+    assert parse(raw(event=event_, properties=text, distinct_id=None)).distinct_id == ""
+
+
+def test_no_distinct_id_without_an_environment() -> None:
+    text = '{"featureFlagKey":"f-1"}'
+    assert parse(without("distinct_id", env_id="", properties=text)).distinct_id == ""
+
+
+ROW = {"id": ID, "env_id": ENV, "flag_key": "f", "exposed_at": "2023-12-12 07:42:13.320"}
+
+
+def test_a_row_of_v6() -> None:
+    found = parse(json.dumps(ROW).encode())
+    assert (found.id, found.event, found.distinct_id) == (ID, "FlagValue", f"{ENV}-f")
+    assert found.timestamp == Moment(MICROS, from_text=True)
+    metric = {"event_name": "n", "occurred_at": 1_702_366_933.32, "numeric_value": 1e20}
+    found = parse(json.dumps(metric).encode())
+    assert (found.id, found.event, found.distinct_id) == (None, "CustomEvent", "n")
+    assert found.timestamp == Decimal("1702366933.32")
+    assert found.properties == '{"type":"CustomEvent","eventName":"n","numericValue":1E+20}'
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"flag_key": 5}, "flag_key is no text"),
+        ({"user_name": True}, "user_name is no text"),
+        ({"env_id": {}}, "env_id is no text"),
+        ({"exposed_at": "soon"}, "timestamp that cannot be read"),
+        ({"properties": [1]}, NO_OBJECT),
+        ({"properties": "x"}, NO_OBJECT),
+    ],
+)
+def test_rows_of_v6_that_are_none(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(NoEventError) as error:
+        parse(json.dumps(ROW | changes).encode())
+    assert str(error.value) == reason
+
+
+@pytest.mark.parametrize("value", [True, "x", [1], {"$numberDouble": "1"}])
+def test_numbers_of_v6_that_are_none(value: object) -> None:
+    metric = {"event_name": "n", "occurred_at": "2023-12-12", "numeric_value": value}
+    with pytest.raises(NoEventError) as error:
+        parse(json.dumps(metric).encode())
+    assert str(error.value) == NO_NUMBER
+
+
+def test_a_row_of_v6_with_half_a_surrogate_pair() -> None:
+    found = parse(
+        rb'{"flag_key":"f","exposed_at":"2023-12-12","user_key":"\ud800","properties":{"a":"\udfff"}}'
+    )
+    assert json.loads(found.properties)["userKeyId"] == r"\ud800"
+    assert json.loads(found.properties)["a"] == "\udfff"
