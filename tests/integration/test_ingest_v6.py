@@ -226,7 +226,7 @@ def test_what_an_exposure_and_a_metric_event_become(client: Client, tmp_path: Pa
         '"userKeyId":"tester \\u00fc\\t1","userName":"the \\"tester\\"",'
         '"variationId":"7e03db60-7605-4428-a972-aa3b66a3f898",'
         '"variationValue":"{\\"color\\": \\"red\\"}",'
-        '"tag_1":"1E+20","zone":{"a":0.1,"b":1E+20,"c":"\\u00e9/"}}'
+        '"tag_1":"1E+20","zone":{"a":0.1,"b":1e+20,"c":"\\u00e9/"}}'
     )
     assert facts[1]["properties"] == (
         '{"type":"CustomEvent","eventName":"click-button","numericValue":1,'

@@ -119,7 +119,7 @@ def test_the_order_and_spelling_of_properties_do_not_matter() -> None:
     )
     first, second = (EXPOSURES.facts({**EXPOSURE, "properties": text})[3] for text in texts)
     assert first == second
-    assert first.endswith(',"a":{"x":0.1,"y":"\\u00e9/"},"b":1E+20,"c":0}')
+    assert first.endswith(',"a":{"x":0.1,"y":"\\u00e9/"},"b":1e+20,"c":0}')
 
 
 def test_a_migrated_row_is_equal_to_the_message_it_was_made_of() -> None:
@@ -140,19 +140,40 @@ def test_a_migrated_row_is_equal_to_the_message_it_was_made_of() -> None:
         ("1", "1"),
         ("1.0", "1"),
         ("-0", "0"),
-        ("1e+20", "1E+20"),
-        ("100000000000000000000", "1E+20"),
-        ("1E-7", "1E-7"),
+        ("1E20", "1e+20"),
+        ("100000000000000000000", "1e+20"),
+        ("1E-7", "1e-07"),
         ("0.10000000000000001", "0.1"),
         ("9007199254740992", "9007199254740992"),
         (".5", "0.5"),
         ("5.", "5"),
-        ("4.9e-324", "5E-324"),
+        ("4.9e-324", "5e-324"),
     ],
 )
 def test_a_number_is_written_in_one_way(text: str, expected: str) -> None:
     assert number(text) == expected
     assert float(number(text)) == float(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1.0", "1"),
+        ("-0.0", "0"),
+        ("1E20", "1e+20"),
+        ("100000000000000000000", "1e+20"),
+        ("1E-7", "1e-07"),
+        ("0.10", "0.1"),
+        ("0.10000000000000001", "0.10000000000000001"),
+        ("9007199254740993", "9007199254740993"),
+        ("123456789012345678", "123456789012345678"),
+        ("10e399", "1E+400"),
+    ],
+)
+def test_a_number_in_properties_is_written_in_one_way_and_exactly(text: str, expected: str) -> None:
+    own = f'{{"numericValue":{text},"n":[{text}]}}'
+    assert number("", properties=own) == expected
+    assert METRICS.facts({**METRIC, "properties": own})[3].endswith(f',"n":[{expected}]}}')
 
 
 @pytest.mark.parametrize("text", ["", "nan", "NaN", "inf", "-Infinity", "+inf"])
@@ -177,7 +198,7 @@ def test_what_is_no_number(text: str) -> None:
         ('{"a":NaN}', NO_OBJECT),
         ('{"a":1e9999999999999999999}', NO_OBJECT),
         ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", NESTED),
-        ('{"a":' + "[" * 900 + "]" * 900 + "}", NESTED),
+        ('{"a":' + "[" * 900 + "1e400" + "]" * 900 + "}", NESTED),
     ],
 )
 def test_properties_that_are_none(table: object, text: str, reason: str) -> None:

@@ -273,7 +273,7 @@ def test_a_row_of_v6() -> None:
     found = parse(json.dumps(metric).encode())
     assert (found.id, found.event, found.distinct_id) == (None, "CustomEvent", "n")
     assert found.timestamp == Decimal("1702366933.32")
-    assert found.properties == '{"type":"CustomEvent","eventName":"n","numericValue":1E+20}'
+    assert found.properties == '{"type":"CustomEvent","eventName":"n","numericValue":1e+20}'
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ number's spelling depends on its value alone.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -158,22 +159,28 @@ def _filled(fields: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     return known | {name: value for name, value in own.items() if name not in fields}
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _text(fields: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    value = _filled(fields, own)
     try:
-        return _json(_filled(fields, own))
+        try:
+            return _encode(value)
+        except TypeError:
+            return _with_decimals(value)
     except RecursionError as error:
         raise NoEventError(NESTED) from error
 
 
-_scalar = json.JSONEncoder().encode
-
-
-def _json(value: Any) -> str:
+def _with_decimals(value: Any) -> str:
+    """JSON that holds numbers no float is; the encoder has no form for them."""
     if isinstance(value, dict):
-        return "{" + ",".join([f"{_scalar(key)}:{_json(value[key])}" for key in value]) + "}"
+        items = [f"{_encode(key)}:{_with_decimals(item)}" for key, item in value.items()]
+        return "{" + ",".join(items) + "}"
     if isinstance(value, list):
-        return "[" + ",".join([_json(item) for item in value]) + "]"
-    return str(value) if isinstance(value, Decimal) else _scalar(value)
+        return "[" + ",".join(map(_with_decimals, value)) + "]"
+    return str(value) if isinstance(value, Decimal) else _encode(value)
 
 
 def _own(row: Mapping[str, str]) -> dict[str, Any]:
@@ -206,17 +213,21 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
+_WHOLE_DIGITS = 16
+"""Numbers below 10^16 are written without a point or an exponent where they are whole."""
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
-def _number(text: str) -> int | Decimal:
-    """A number so that its text depends on its value alone: 1 for 1.0, 1E+20 for 1e20."""
+def _number(text: str) -> int | float | Decimal:
+    """A number so that its text depends on its value alone: 1 for 1.0, 1e+20 for 1E20."""
     try:
         value = Decimal(text).normalize(_EXACT)
     except InvalidOperation as error:
         raise ValueError("an exponent beyond all bounds") from error
-    is_short = value.as_tuple().exponent in range(16) and value.adjusted() < 16
-    return int(value) if is_short else value
+    if value.adjusted() < _WHOLE_DIGITS and value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    return number if Decimal(repr(number)) == value else value
 
 
 _decode = json.JSONDecoder(
@@ -230,12 +241,11 @@ _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 
-def _float64(text: str) -> int | Decimal | str:
+def _float64(text: str) -> int | float | str:
     """The number in a Float64 column; '' for none, and for those JSON has no form for."""
     if not text or _NOT_FINITE.fullmatch(text):
         return ""
-    value = float(text) if _FLOAT.fullmatch(text) else float("inf")
-    if value - value != 0:
+    value = float(text) if _FLOAT.fullmatch(text) else math.inf
+    if math.isinf(value):
         raise NoEventError(NO_NUMBER)
-    # through the shortest text of the float, whatever digits the store wrote
-    return _number(repr(value))
+    return int(value) if value.is_integer() and abs(value) < 10**_WHOLE_DIGITS else value
