@@ -8,7 +8,7 @@ in earlier releases, as seconds.
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -38,8 +38,8 @@ def events(stream: Stream) -> Iterator[tuple[int, Event | NoEventError, bytes]]:
         raise RefusedError("damaged parquet") from error
     table = table_of(names, "parquet")
     _check_types(file.schema_arrow, table)
-    known = (*IDS, *table.texts, table.moment, *ARRIVALS)
-    wanted = [name for name in known if name in names]
+    texts = [name for name in table.texts if name in names]
+    wanted = [*texts, table.moment, *(name for name in (*IDS, *ARRIVALS) if name in names)]
     row = 0
     batches = file.iter_batches(batch_size=_ROWS, columns=wanted)
     while True:
@@ -55,7 +55,7 @@ def events(stream: Stream) -> Iterator[tuple[int, Event | NoEventError, bytes]]:
             row += 1
             record = dict(zip(columns, values, strict=True))
             try:
-                yield row, _event(table, record), b""
+                yield row, _event(table, texts, record), b""
             except NoEventError as reason:
                 yield row, reason, json.dumps(record, default=str).encode()
 
@@ -108,9 +108,9 @@ def _values(column: pa.Array) -> list[Any]:
     return [None if n is None else Moment(n * times // over) for n in ticks]
 
 
-def _event(table: Table, record: dict[str, Any]) -> Event:
+def _event(table: Table, texts: Sequence[str], record: dict[str, Any]) -> Event:
     env_id, event, distinct_id, properties = table.facts(
-        {name: _text(record[name]) for name in table.texts if name in record}
+        {name: _text(record[name]) for name in texts}
     )
     return Event(
         id=next((text for name in IDS if (text := _text(record.get(name)))), None),

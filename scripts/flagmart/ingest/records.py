@@ -24,7 +24,7 @@ NOT_AN_OBJECT = "not a JSON object"
 NO_EVENT = (
     "no event: neither an envelope (event, properties), nor bare properties "
     "(flagId or featureFlagKey; or type and eventName), nor a row of v6 "
-    "(flag_key and exposed_at; or event_name and occurred_at)"
+    "(flag_key and exposed_at; or event_name and occurred_at; in MongoDB flagKey and so on)"
 )
 SCHEMA_VERSION = "schema_version other than 2, the only one known"
 OUR_OWN = "a message to Segment, where events went, not where they come from"
@@ -68,14 +68,25 @@ class _Record(msgspec.Struct, gc=False):
     numeric_value: Raw = Raw(b"")
     application_type: Raw = Raw(b"")
     occurred_at: Raw = Raw(b"")
-    # bare properties
-    bare_env_id: Raw = msgspec.field(default=Raw(b""), name="envId")
+    # the same row as a document of MongoDB
+    camel_env_id: Raw = msgspec.field(default=Raw(b""), name="envId")
+    camel_flag_key: Raw = msgspec.field(default=Raw(b""), name="flagKey")
+    camel_user_key: Raw = msgspec.field(default=Raw(b""), name="userKey")
+    camel_user_name: Raw = msgspec.field(default=Raw(b""), name="userName")
+    camel_variation_id: Raw = msgspec.field(default=Raw(b""), name="variationId")
+    camel_variation_value: Raw = msgspec.field(default=Raw(b""), name="variationValue")
+    camel_exposed_at: Raw = msgspec.field(default=Raw(b""), name="exposedAt")
+    camel_event_name: Raw = msgspec.field(default=Raw(b""), name="eventName")
+    camel_event_type: Raw = msgspec.field(default=Raw(b""), name="eventType")
+    camel_numeric_value: Raw = msgspec.field(default=Raw(b""), name="numericValue")
+    camel_application_type: Raw = msgspec.field(default=Raw(b""), name="applicationType")
+    camel_occurred_at: Raw = msgspec.field(default=Raw(b""), name="occurredAt")
+    camel_created_at: Raw = msgspec.field(default=Raw(b""), name="createdAt")
+    # bare properties, beside some of these
     bare_flag_key: Raw = msgspec.field(default=Raw(b""), name="featureFlagKey")
     bare_flag_id: Raw = msgspec.field(default=Raw(b""), name="flagId")
     bare_user_key: Raw = msgspec.field(default=Raw(b""), name="userKeyId")
-    bare_variation_id: Raw = msgspec.field(default=Raw(b""), name="variationId")
     bare_type: Raw = msgspec.field(default=Raw(b""), name="type")
-    bare_event_name: Raw = msgspec.field(default=Raw(b""), name="eventName")
     # a message delivered to Segment
     message_id: Raw = msgspec.field(default=Raw(b""), name="messageId")
     # an SDK's track request
@@ -107,7 +118,10 @@ def parse(raw: bytes) -> Event:
     try:
         kafka = _decode_kafka(raw)
     except (ValueError, RecursionError):
-        return _parse_any(raw)
+        try:
+            return _parse_any(raw)
+        except RecursionError as error:
+            raise NoEventError(NESTED) from error
     distinct_id = kafka.distinct_id
     if distinct_id is UNSET:
         distinct_id = _distinct_id(kafka.env_id, kafka.event, kafka.properties)
@@ -128,8 +142,6 @@ def _parse_any(raw: bytes) -> Event:
         raise NoEventError(NOT_AN_OBJECT) from error
     except UnicodeDecodeError as error:
         raise NoEventError(NOT_UTF8) from error
-    except RecursionError as error:
-        raise NoEventError(NESTED) from error
     except msgspec.DecodeError:
         record = _decode_leniently(raw)
 
@@ -140,15 +152,19 @@ def _parse_any(raw: bytes) -> Event:
     if record.user and (record.variations or record.metrics):
         raise NoEventError(WIRE_FORMAT)
     is_evaluation = bool(record.bare_flag_id or record.bare_flag_key)
-    if is_evaluation and (record.bare_user_key or record.bare_variation_id):
+    if is_evaluation and (record.bare_user_key or record.camel_variation_id):
         return _bare(raw, record, "FlagValue", _text(record.bare_flag_id, "flagId"))
-    if record.bare_type and record.bare_event_name:
+    if record.bare_type and record.camel_event_name:
         event = _text(record.bare_type, "type")
-        return _bare(raw, record, event, _text(record.bare_event_name, "eventName"))
+        return _bare(raw, record, event, _text(record.camel_event_name, "eventName"))
     if record.flag_key and record.exposed_at:
         return _row(record, EXPOSURES)
     if record.event_name and record.occurred_at:
         return _row(record, METRICS)
+    if record.camel_flag_key and record.camel_exposed_at:
+        return _row(record, EXPOSURES, "camel_")
+    if record.camel_event_name and record.camel_occurred_at:
+        return _row(record, METRICS, "camel_")
     raise NoEventError(NO_EVENT)
 
 
@@ -194,8 +210,13 @@ def _versioned(version: Raw, timestamp: Timestamp) -> Timestamp:
     return None if moment is None else Moment(moment)
 
 
-def _row(record: _Record, table: Table) -> Event:
-    row = {name: _cell(getattr(record, name), name) for name in table.texts}
+def _row(record: _Record, table: Table, prefix: str = "") -> Event:
+    row = {
+        name: _cell(getattr(record, prefix + name), name)
+        for name in table.texts
+        if name != "properties"
+    }
+    row["properties"] = _properties(record.properties)
     env_id, event, distinct_id, properties = table.facts(row)
     return Event(
         id=_identity(record),
@@ -203,24 +224,25 @@ def _row(record: _Record, table: Table) -> Event:
         event=event,
         distinct_id=distinct_id,
         properties=properties,
-        timestamp=_timestamp(getattr(record, table.moment)),
+        timestamp=_timestamp(getattr(record, prefix + table.moment)),
         arrived=_arrived(record),
     )
 
 
 def _cell(raw: Raw, name: str) -> str:
-    """A column's text; a number's is its own, and that of `properties` their JSON."""
-    if name == "properties":
-        return _properties(raw) if raw else ""
-    if name == "numeric_value" and bytes(raw)[:1] not in (b'"', b"n"):
-        return _utf8(raw)
-    return _text(raw, name)
+    """A column's text; a number's is its own."""
+    first = bytes(raw)[:1]
+    if name == "env_id":
+        return _id(raw, name)
+    if name != "numeric_value" or first in (b'"', b"n"):
+        return _text(raw, name)
+    return str(unwrapped(_loads(bytes(raw)))) if first == b"{" else _utf8(raw)
 
 
 def _bare(raw: bytes, record: _Record, event: str, distinct_id: str) -> Event:
     return Event(
         id=None,
-        env_id=_text(record.bare_env_id, "envId"),
+        env_id=_text(record.camel_env_id, "envId"),
         event=event,
         distinct_id=distinct_id,
         properties=_object_text(raw.strip()),
@@ -244,8 +266,6 @@ def _loads(raw: bytes) -> Any:
         return json.loads(raw.decode(), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise NoEventError(NOT_UTF8) from error
-    except RecursionError as error:
-        raise NoEventError(NESTED) from error
     except ValueError as error:
         raise NoEventError(MALFORMED) from error
 
@@ -334,13 +354,16 @@ def unwrapped(value: Any) -> Any:
 def _identity(record: _Record) -> str | None:
     """`uuid` (Kafka, ClickHouse), `id` (PostgreSQL; MongoDB's older documents), `_id` (MongoDB)."""
     for name, raw in (("uuid", record.uuid), ("id", record.id), ("_id", record.mongo_id)):
-        first = bytes(raw)[:1]
-        if first == b"{":
-            return _extended_id(_loads(bytes(raw)), name)
-        text = _text(raw, name)
+        text = _id(raw, name)
         if text:
             return text
     return None
+
+
+def _id(raw: Raw, name: str) -> str:
+    if bytes(raw)[:1] == b"{":
+        return _extended_id(_loads(bytes(raw)), name)
+    return _text(raw, name)
 
 
 def _extended_id(value: dict[str, Any], name: str) -> str:
@@ -410,7 +433,7 @@ def arrival(text: str) -> int | None:
 
 
 def _arrived(record: _Record) -> int | None:
-    for raw in (record.kafka_timestamp, record.created_at):
+    for raw in (record.kafka_timestamp, record.created_at, record.camel_created_at):
         if not raw:
             continue
         text = bytes(raw)
