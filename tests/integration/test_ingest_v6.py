@@ -146,6 +146,9 @@ def postgres(name: str) -> dict[str, bytes]:
     separated = io.StringIO()
     writer = csv.writer(separated, lineterminator="\n")
     writer.writerows([list(cells), list(cells.values())])
+    by_tabs = io.StringIO()
+    writer = csv.writer(by_tabs, delimiter="\t", quoting=csv.QUOTE_ALL)
+    writer.writerows([list(cells), list(cells.values())])
     escaped = [
         cell.replace("\\", "\\\\").replace("\t", "\\t") if cell else r"\N"
         for cell in cells.values()
@@ -154,6 +157,7 @@ def postgres(name: str) -> dict[str, bytes]:
         "row_to_json": json.dumps(as_json).encode(),
         "json_agg": json.dumps([as_json], indent=1).encode(),
         "COPY CSV": separated.getvalue().encode(),
+        "CSV by tabs": by_tabs.getvalue().encode(),
         "COPY": ("\t".join(cells) + "\n" + "\t".join(escaped) + "\n").encode(),
     }
 
@@ -165,6 +169,8 @@ def parquet_otherwise(name: str) -> bytes:
         if column in TIMES:
             micros = pa.array([value]).cast(pa.timestamp("us"))
             columns[column] = micros.cast(pa.timestamp("ns", "UTC"))
+        elif value == "":
+            columns[column] = pa.nulls(1)
         elif column == "numeric_value":
             columns[column] = pa.array([int(value)], pa.int64())
         elif TYPES.get(column, "").startswith("Low"):

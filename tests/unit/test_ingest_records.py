@@ -190,6 +190,15 @@ def test_what_is_no_event(record: bytes, reason: str) -> None:
     assert str(error.value) == reason
 
 
+def reason_of(record: bytes) -> str | None:
+    """Why a record is no event."""
+    try:
+        parse(record)
+    except NoEventError as reason:
+        return str(reason)
+    return None
+
+
 SECOND = {
     "schema_version": 2,
     "uuid": ID,
@@ -369,8 +378,6 @@ def test_a_documents_number_json_has_no_form_for(number: str) -> None:
     ],
 )
 def test_nesting_that_only_a_second_look_meets(record: bytes) -> None:
-    for depth in range(100, 1_100, 100):
-        try:
-            parse(record % (b"[" * depth + b"]" * depth))
-        except NoEventError as reason:  # noqa: PERF203
-            assert str(reason) in (NESTED, NO_NUMBER, "timestamp that cannot be read")
+    found = {reason_of(record % (b"[" * depth + b"]" * depth)) for depth in range(100, 1_100, 100)}
+    assert NESTED in found
+    assert found <= {None, NESTED, NO_NUMBER, "timestamp that cannot be read"}

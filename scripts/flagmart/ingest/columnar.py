@@ -1,4 +1,4 @@
-"""Parquet, as ClickHouse writes its events table: columns found by name.
+"""Parquet, as ClickHouse writes the tables of events: columns found by name.
 
 ClickHouse writes UUID as 16 bytes, big-endian, with parquet's UUID type (from 26.3 on; earlier
 releases refuse, so people select `toString(uuid)`), text as string or as plain bytes
@@ -85,6 +85,8 @@ def _is_text(kind: pa.DataType) -> bool:
             pa.types.is_large_string,
             pa.types.is_binary,
             pa.types.is_large_binary,
+            # a column of nothing but nulls, where what wrote it knew no type
+            pa.types.is_null,
         )
     )
 

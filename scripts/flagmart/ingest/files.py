@@ -31,7 +31,7 @@ class FileReport:
     label: str
     format: Format | None = None
     timestamps: str | None = None
-    """`s`, `ms`, `us`, `ns`, `text` or `date`; None where no record has one."""
+    """`s`, `ms`, `us`, `ns`, `text` or `date` (they need no unit); None where no record has one."""
     refused: str | None = None
     """Why nothing was read."""
     damaged: str | None = None

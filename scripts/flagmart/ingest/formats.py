@@ -95,6 +95,7 @@ def _separated(head: bytes) -> Format:
     table_of(names, "a table")
     if delimiter == ",":
         return Format.CSV
-    # JSON text begins with a brace in ClickHouse's TSV and PostgreSQL's text format, and with a
-    # quote where a tab is the delimiter of CSV
-    return Format.CSV_BY_TABS if b'"{""' in rest[:HEAD] else Format.TSV
+    # Only CSV quotes: the names, or else JSON text, which begins with a brace in ClickHouse's TSV
+    # and in PostgreSQL's text format.
+    is_quoted = first[:1] == b'"' or b'"{""' in rest[:HEAD]
+    return Format.CSV_BY_TABS if is_quoted else Format.TSV
