@@ -19,6 +19,7 @@ from clickhouse_connect.driver import Client
 from flagmart.ingest.event import Event, NoEventError
 from flagmart.ingest.files import Report, ingest
 from flagmart.ingest.records import parse
+from flagmart.ingest.timestamps import Unit
 from flagmart.settings import DataFolder
 from support.clickhouse.server import running
 from support.landed import ENV, SAMPLES, event, lines, rejects, rows
@@ -301,6 +302,8 @@ def test_messages_of_schema_version_2_alone_need_no_unit(
 ) -> None:
     land(tmp_path, SAMPLES / "kafka_v6_schema_version_2.jsonl")
     assert "timestamps count" not in capsys.readouterr().err
+    told = ingest([SAMPLES / "kafka_v6_schema_version_2.jsonl"], DataFolder(tmp_path), Unit.S)
+    assert counts(told) == (2, 0, 2, 0, 0), "nor listen to one"
     assert str(rows(tmp_path)[0]["occurred_at"]) == "2026-10-02 07:51:24.326000"
 
 
