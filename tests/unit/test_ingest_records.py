@@ -5,14 +5,13 @@ from decimal import Decimal
 
 import pytest
 
+from flagmart.ingest.event import MALFORMED, NESTED, NOT_UTF8, NoEventError
+from flagmart.ingest.event_tables import NO_NUMBER, NO_OBJECT
 from flagmart.ingest.records import (
-    MALFORMED,
-    NESTED,
     NO_EVENT,
     NOT_AN_OBJECT,
-    NOT_UTF8,
+    SCHEMA_VERSION,
     WIRE_FORMAT,
-    NoEventError,
     parse,
 )
 from flagmart.ingest.timestamps import Moment
@@ -189,3 +188,196 @@ def test_what_is_no_event(record: bytes, reason: str) -> None:
     with pytest.raises(NoEventError) as error:
         parse(record)
     assert str(error.value) == reason
+
+
+def reason_of(record: bytes) -> str | None:
+    """Why a record is no event."""
+    try:
+        parse(record)
+    except NoEventError as reason:
+        return str(reason)
+    return None
+
+
+SECOND = {
+    "schema_version": 2,
+    "uuid": ID,
+    "env_id": ENV,
+    "event": "FlagValue",
+    "properties": {"featureFlagKey": "f-1", "userKeyId": "u"},
+    "timestamp": 1_702_366_933_320,
+}
+
+
+def test_a_message_of_schema_version_2_counts_milliseconds() -> None:
+    found = parse(
+        b'{"schema_version":2,"event":"FlagValue","env_id":"v",'
+        b'"properties":{ "featureFlagKey":"f-1"},"timestamp":1702366933320}'
+    )
+    assert (found.timestamp, found.distinct_id) == (Moment(MICROS), "v-f-1")
+    assert found.properties == '{ "featureFlagKey":"f-1"}'
+    for timestamp, expected in [
+        ("1702366933320", Moment(MICROS)),
+        (5, Moment(5_000)),
+        (None, None),
+    ]:
+        message = {**SECOND, "schema_version": "2", "timestamp": timestamp}
+        assert parse(json.dumps(message).encode()).timestamp == expected
+
+
+@pytest.mark.parametrize("version", [1, 3, 2.5, "3", True, {}])
+def test_a_schema_version_nobody_has_described_is_refused(version: object) -> None:
+    with pytest.raises(NoEventError) as error:
+        parse(json.dumps({**SECOND, "schema_version": version}).encode())
+    assert str(error.value) == SCHEMA_VERSION
+    assert (
+        parse(json.dumps({**SECOND, "schema_version": None}).encode()).timestamp == MICROS // 1000
+    )
+
+
+def test_a_message_of_schema_version_2_beyond_the_calendar() -> None:
+    with pytest.raises(NoEventError, match="0001 to 9999"):
+        parse(json.dumps({**SECOND, "timestamp": 10**18}).encode())
+
+
+@pytest.mark.parametrize(
+    ("event_", "properties", "expected"),
+    [
+        ("FlagValue", {"featureFlagKey": "f-1"}, f"{ENV}-f-1"),
+        ("FlagValue", {"featureFlagKey": None, "eventName": "n"}, ""),
+        ("FlagValue", {"featureFlagKey": 5}, ""),
+        ("Click", {"eventName": "n"}, "n"),
+        ("Click", {"eventName": None}, ""),
+        ("Click", [], ""),
+        ("Click", "{", ""),
+        ("Click", None, ""),
+    ],
+)
+def test_a_message_without_a_distinct_id_gets_featbits(
+    event_: str, properties: object, expected: str
+) -> None:
+    text = properties if isinstance(properties, str) else json.dumps(properties)
+    message = without("distinct_id", event=event_, properties=text)
+    assert parse(message).distinct_id == expected
+    assert (
+        parse(without("distinct_id", event=event_, properties=properties)).distinct_id == expected
+    )
+    assert parse(raw(event=event_, properties=text, distinct_id="")).distinct_id == "", "as stored"
+    assert parse(raw(event=event_, properties=text, distinct_id=None)).distinct_id == ""
+
+
+def test_no_distinct_id_without_an_environment() -> None:
+    text = '{"featureFlagKey":"f-1"}'
+    assert parse(without("distinct_id", env_id="", properties=text)).distinct_id == ""
+
+
+ROW = {"id": ID, "env_id": ENV, "flag_key": "f", "exposed_at": "2023-12-12 07:42:13.320"}
+
+
+def test_a_row_of_v6() -> None:
+    found = parse(json.dumps(ROW).encode())
+    assert (found.id, found.event, found.distinct_id) == (ID, "FlagValue", f"{ENV}-f")
+    assert found.timestamp == Moment(MICROS, from_text=True)
+    metric = {"event_name": "n", "occurred_at": 1_702_366_933.32, "numeric_value": 1e20}
+    found = parse(json.dumps(metric).encode())
+    assert (found.id, found.event, found.distinct_id) == (None, "CustomEvent", "n")
+    assert found.timestamp == Decimal("1702366933.32")
+    assert found.properties == '{"type":"CustomEvent","eventName":"n","numericValue":1e+20}'
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"flag_key": 5}, "flag_key is no text"),
+        ({"user_name": True}, "user_name is no text"),
+        ({"env_id": {}}, "env_id is no id"),
+        ({"exposed_at": "soon"}, "timestamp that cannot be read"),
+        ({"properties": [1]}, NO_OBJECT),
+        ({"properties": "x"}, NO_OBJECT),
+    ],
+)
+def test_rows_of_v6_that_are_none(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(NoEventError) as error:
+        parse(json.dumps(ROW | changes).encode())
+    assert str(error.value) == reason
+
+
+@pytest.mark.parametrize("value", [True, "x", [1], {}, {"$numberDouble": "x"}])
+def test_numbers_of_v6_that_are_none(value: object) -> None:
+    metric = {"event_name": "n", "occurred_at": "2023-12-12", "numeric_value": value}
+    with pytest.raises(NoEventError) as error:
+        parse(json.dumps(metric).encode())
+    assert str(error.value) == NO_NUMBER
+
+
+def test_a_row_of_v6_with_half_a_surrogate_pair() -> None:
+    found = parse(
+        rb'{"flag_key":"f","exposed_at":"2023-12-12","user_key":"\ud800","properties":{"a":"\udfff"}}'
+    )
+    assert json.loads(found.properties)["userKeyId"] == r"\ud800"
+    assert json.loads(found.properties)["a"] == "\udfff"
+
+
+@pytest.mark.parametrize("canonical", [False, True])
+def test_a_document_of_v6_is_its_row(canonical: bool) -> None:
+    exposure = {
+        **ROW,
+        "user_key": "u",
+        "variation_id": "v",
+        "variation_value": None,
+        "created_at": "2023-12-12 07:42:14",
+    }
+    metric = {
+        "id": ID,
+        "env_id": ENV,
+        "user_key": "u",
+        "event_name": "n",
+        "event_type": "Click",
+        "numeric_value": 1,
+        "application_type": "web",
+        "occurred_at": "2023-12-12 07:42:13.320",
+        "created_at": "2023-12-12 07:42:14",
+    }
+    for row in (exposure, metric):
+        document: dict[str, object] = {"properties": None}
+        for column, value in row.items():
+            first, *others = column.split("_")
+            name = first + "".join(map(str.title, others))
+            if column in ("id", "env_id"):
+                content = base64.b64encode(uuid.UUID(str(value)).bytes).decode()
+                value = {"$binary": {"base64": content, "subType": "04"}}
+            elif column.endswith("_at"):
+                value = {"$date": str(value).replace(" ", "T") + "Z"}
+            elif column == "numeric_value":
+                value = {"$numberDouble": "1.0"} if canonical else 1.0
+            document["_id" if column == "id" else name] = value
+        found, expected = parse(json.dumps(document).encode()), parse(json.dumps(row).encode())
+        assert found.timestamp == Moment(MICROS)
+        expected.timestamp = found.timestamp
+        assert found == expected
+        assert found.arrived == 1_702_366_934_000_000
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_documents_number_json_has_no_form_for(number: str) -> None:
+    document = {
+        "eventName": "n",
+        "occurredAt": {"$date": "2023-12-12T07:42:13Z"},
+        "numericValue": {"$numberDouble": number},
+    }
+    assert "numericValue" not in json.loads(parse(json.dumps(document).encode()).properties)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b'{"event":"e","properties":{"a":%s,"$b":1}}',
+        b'{"event":"e","properties":"\\ud800","timestamp":{"$date":%s}}',
+        b'{"eventName":"n","occurredAt":{"$date":1},"numericValue":{"a":%s}}',
+        b'{"event_name":"n","occurred_at":"2023-12-12","properties":{"a":%s}}',
+    ],
+)
+def test_nesting_that_only_a_second_look_meets(record: bytes) -> None:
+    found = {reason_of(record % (b"[" * depth + b"]" * depth)) for depth in range(100, 1_100, 100)}
+    assert NESTED in found
+    assert found <= {None, NESTED, NO_NUMBER, "timestamp that cannot be read"}

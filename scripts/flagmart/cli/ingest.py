@@ -51,8 +51,8 @@ def files(
 
     Told apart by content, gzip or not: Kafka envelopes, mongoexport documents and PostgreSQL rows
     as JSON lines, arrays or pretty-printed; CSV and TSV with a header; ClickHouse's CSVWithNames,
-    TSVWithNames, JSONEachRow and parquet; bare properties objects. What is no event goes to a
-    reject file.
+    TSVWithNames, JSONEachRow and parquet; bare properties objects. FeatBit v6's messages and its
+    two tables are read in the same formats. What is no event goes to a reject file.
 
     Exit codes: 0 done, 1 nothing could be read, 2 wrong usage, 3 some records were no events or
     contradict one that landed.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flagmart.ingest.records import Event
+from flagmart.ingest.event import Event
 from flagmart.ingest.timestamps import FIRST, LAST, OUT_OF_RANGE, Moment, Timestamp, Unit, micros
 from flagmart.warehouse.landing import EVENT_COLUMNS, envelope
 

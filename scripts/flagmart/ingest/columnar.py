@@ -1,4 +1,4 @@
-"""Parquet, as ClickHouse writes its events table: columns found by name.
+"""Parquet, as ClickHouse writes the tables of events: columns found by name.
 
 ClickHouse writes UUID as 16 bytes, big-endian, with parquet's UUID type (from 26.3 on; earlier
 releases refuse, so people select `toString(uuid)`), text as string or as plain bytes
@@ -8,21 +8,20 @@ in earlier releases, as seconds.
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flagmart.ingest import timestamps
-from flagmart.ingest.formats import NEEDED_COLUMNS, check_columns
-from flagmart.ingest.records import NOT_UTF8, Event, NoEventError, arrival
+from flagmart.ingest.event import NOT_UTF8, Event, NoEventError
+from flagmart.ingest.event_tables import ARRIVALS, IDS, Table, table_of
+from flagmart.ingest.records import arrival
 from flagmart.ingest.sources import RefusedError, Stream
 from flagmart.ingest.timestamps import Moment, Timestamp, number
 
 _ROWS = 10_000
-_IDS = ("uuid", "id", "_id")
-_ARRIVALS = ("_timestamp", "created_at")
 
 
 def events(stream: Stream) -> Iterator[tuple[int, Event | NoEventError, bytes]]:
@@ -37,9 +36,10 @@ def events(stream: Stream) -> Iterator[tuple[int, Event | NoEventError, bytes]]:
         names = file.schema_arrow.names
     except (pa.ArrowInvalid, OSError) as error:
         raise RefusedError("damaged parquet") from error
-    check_columns(names, "parquet")
-    _check_types(file.schema_arrow)
-    wanted = [name for name in (*_IDS, *NEEDED_COLUMNS, "distinct_id", *_ARRIVALS) if name in names]
+    table = table_of(names, "parquet")
+    _check_types(file.schema_arrow, table)
+    texts = [name for name in table.texts if name in names]
+    wanted = [*texts, table.moment, *(name for name in (*IDS, *ARRIVALS) if name in names)]
     row = 0
     batches = file.iter_batches(batch_size=_ROWS, columns=wanted)
     while True:
@@ -55,23 +55,46 @@ def events(stream: Stream) -> Iterator[tuple[int, Event | NoEventError, bytes]]:
             row += 1
             record = dict(zip(columns, values, strict=True))
             try:
-                yield row, _event(record), b""
+                yield row, _event(table, texts, record), b""
             except NoEventError as reason:
                 yield row, reason, json.dumps(record, default=str).encode()
 
 
-def _check_types(schema: pa.Schema) -> None:
-    for name in ("env_id", "event", "properties"):
+def _check_types(schema: pa.Schema, table: Table) -> None:
+    for name in table.texts:
+        if name not in schema.names:
+            continue
         kind = schema.field(name).type
+        if isinstance(kind, pa.BaseExtensionType):
+            kind = kind.storage_type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        if not (
-            pa.types.is_string(kind)
-            or pa.types.is_large_string(kind)
-            or pa.types.is_binary(kind)
-            or pa.types.is_large_binary(kind)
-        ):
-            raise RefusedError(f"parquet whose column {name} is {kind}, not text")
+        if name == "numeric_value":
+            wanted, fits = "a number", _is_number(kind) or _is_text(kind)
+        else:
+            wanted, fits = "text", _is_text(kind) or (name == "env_id" and kind == pa.binary(16))
+        if not fits:
+            raise RefusedError(f"parquet whose column {name} is {kind}, not {wanted}")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(
+        fits(kind)
+        for fits in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            # a column of nothing but nulls, where what wrote it knew no type
+            pa.types.is_null,
+        )
+    )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return any(
+        fits(kind) for fits in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    )
 
 
 def _values(column: pa.Array) -> list[Any]:
@@ -87,16 +110,19 @@ def _values(column: pa.Array) -> list[Any]:
     return [None if n is None else Moment(n * times // over) for n in ticks]
 
 
-def _event(record: dict[str, Any]) -> Event:
+def _event(table: Table, texts: Sequence[str], record: dict[str, Any]) -> Event:
+    env_id, event, distinct_id, properties = table.facts(
+        {name: _text(record[name]) for name in texts}
+    )
     return Event(
-        id=next((text for name in _IDS if (text := _text(record.get(name)))), None),
-        env_id=_text(record["env_id"]),
-        event=_text(record["event"]),
-        distinct_id=_text(record.get("distinct_id")),
-        properties=_text(record["properties"]),
-        timestamp=_timestamp(record["timestamp"]),
+        id=next((text for name in IDS if (text := _text(record.get(name)))), None),
+        env_id=env_id,
+        event=event,
+        distinct_id=distinct_id,
+        properties=properties,
+        timestamp=_timestamp(record[table.moment]),
         arrived=next(
-            (moment for name in _ARRIVALS if (moment := _arrived(record.get(name))) is not None),
+            (moment for name in ARRIVALS if (moment := _arrived(record.get(name))) is not None),
             None,
         ),
     )

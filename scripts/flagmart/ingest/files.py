@@ -9,8 +9,9 @@ from pathlib import Path
 from flagmart import talk
 from flagmart.ingest import columnar, formats, framing, tables
 from flagmart.ingest.batches import Batcher, batches
+from flagmart.ingest.event import Event, NoEventError
 from flagmart.ingest.formats import Format
-from flagmart.ingest.records import WIRE_FORMAT, Event, NoEventError, parse
+from flagmart.ingest.records import WIRE_FORMAT, parse
 from flagmart.ingest.sources import RefusedError, Source, Stream, expand
 from flagmart.ingest.timestamps import Moment, Unit, decide
 from flagmart.settings import DataFolder
@@ -30,7 +31,7 @@ class FileReport:
     label: str
     format: Format | None = None
     timestamps: str | None = None
-    """`s`, `ms`, `us`, `ns`, `text` or `date`; None where no record has one."""
+    """`s`, `ms`, `us`, `ns`, `text` or `date` (they need no unit); None where no record has one."""
     refused: str | None = None
     """Why nothing was read."""
     damaged: str | None = None

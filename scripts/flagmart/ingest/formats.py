@@ -5,16 +5,11 @@ import json
 from enum import StrEnum
 from itertools import islice
 
+from flagmart.ingest.event_tables import COLUMNS, table_of
 from flagmart.ingest.sources import RefusedError, Stream
 
 HEAD = 256 << 10
 """Bytes looked at to tell a format."""
-
-TIMESTAMP_COLUMN = "timestamp"
-NEEDED_COLUMNS = ("env_id", "event", "properties", TIMESTAMP_COLUMN)
-KNOWN_COLUMNS = frozenset(
-    (*NEEDED_COLUMNS, "uuid", "id", "_id", "distinct_id", "_timestamp", "created_at")
-)
 
 
 class Format(StrEnum):
@@ -64,19 +59,6 @@ def header(line: bytes, delimiter: str) -> list[str]:
     return [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
 
 
-def check_columns(names: list[str], what: str) -> None:
-    """Refuse a table that lacks a column no event can do without.
-
-    Raises:
-        RefusedError: names the columns missing.
-    """
-    lacking = [name for name in NEEDED_COLUMNS if name not in names]
-    if lacking:
-        raise RefusedError(
-            f"{what} without {', '.join(lacking)}; export the events table with all its columns"
-        )
-
-
 def _head(stream: Stream) -> bytes:
     head = b""
     for block in stream.blocks():
@@ -106,13 +88,14 @@ def _separated(head: bytes) -> Format:
     first, _, rest = head.partition(b"\n")
     delimiter = max((",", "\t"), key=lambda candidate: first.count(candidate.encode()))
     names = header(first, delimiter) if len(first) < HEAD else []
-    if len(KNOWN_COLUMNS.intersection(names)) < 2:
+    if len(COLUMNS.intersection(names)) < 2:
         raise RefusedError(
             "neither JSON, nor parquet, nor CSV or TSV with FeatBit's columns in its first line"
         )
-    check_columns(names, "a table")
+    table_of(names, "a table")
     if delimiter == ",":
         return Format.CSV
-    # JSON text begins with a brace in ClickHouse's TSV and PostgreSQL's text format, and with a
-    # quote where a tab is the delimiter of CSV
-    return Format.CSV_BY_TABS if b'"{""' in rest[:HEAD] else Format.TSV
+    # Only CSV quotes: the names, or else JSON text, which begins with a brace in ClickHouse's TSV
+    # and in PostgreSQL's text format.
+    is_quoted = first[:1] == b'"' or b'"{""' in rest[:HEAD]
+    return Format.CSV_BY_TABS if is_quoted else Format.TSV

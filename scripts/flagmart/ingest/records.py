@@ -1,9 +1,9 @@
 """One record of a file, as bytes, into one event: the only place that knows the shapes in JSON.
 
 The text of `properties` is kept exactly as received, since the models parse it, once: a JSON string
-gives its decoded text, an object its own bytes. Only two kinds are written anew: MongoDB's extended
-JSON (`{"$numberInt": "1"}`), which no other store has, and text with half a surrogate pair, which
-UTF-8 cannot hold and which becomes its escape.
+gives its decoded text, an object its own bytes. Only three kinds are written anew: MongoDB's
+extended JSON (`{"$numberInt": "1"}`), which no other store has, text with half a surrogate pair,
+which UTF-8 cannot hold and which becomes its escape, and the columns of v6's tables.
 """
 
 import base64
@@ -13,38 +13,22 @@ import uuid
 from typing import Any, NoReturn
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from flagmart.ingest import timestamps
+from flagmart.ingest.event import MALFORMED, NESTED, NOT_UTF8, Event, NoEventError
+from flagmart.ingest.event_tables import EXPOSURES, METRICS, Table, flag_id
 from flagmart.ingest.timestamps import Moment, Timestamp, Unit
 
-MALFORMED = "malformed JSON"
-NOT_UTF8 = "not UTF-8"
-NESTED = "nested too deeply"
 NOT_AN_OBJECT = "not a JSON object"
 NO_EVENT = (
-    "no event: neither an envelope (event, properties) nor bare properties "
-    "(flagId or featureFlagKey; or type and eventName)"
+    "no event: neither an envelope (event, properties), nor bare properties "
+    "(flagId or featureFlagKey; or type and eventName), nor a row of v6 "
+    "(flag_key and exposed_at; or event_name and occurred_at; in MongoDB flagKey and so on)"
 )
+SCHEMA_VERSION = "schema_version other than 2, the only one known"
 OUR_OWN = "a message to Segment, where events went, not where they come from"
 WIRE_FORMAT = "a track request of an SDK, which never reaches a store"
-
-
-class NoEventError(ValueError):
-    """Why a record is no event; few different texts, since they are counted by it."""
-
-
-class Event(msgspec.Struct, gc=False):
-    """One event as a file has it; `timestamp` may still wait for the file's unit."""
-
-    id: str | None
-    env_id: str
-    event: str
-    distinct_id: str
-    properties: str
-    timestamp: Timestamp
-    arrived: int | None = None
-    """The store's own arrival time, microseconds since 1970 UTC."""
 
 
 class _Kafka(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -55,7 +39,7 @@ class _Kafka(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     event: str
     properties: str
     timestamp: int
-    distinct_id: str | None = None
+    distinct_id: str | UnsetType | None = UNSET
 
 
 class _Record(msgspec.Struct, gc=False):
@@ -71,14 +55,38 @@ class _Record(msgspec.Struct, gc=False):
     timestamp: Raw = Raw(b"")
     kafka_timestamp: Raw = msgspec.field(default=Raw(b""), name="_timestamp")
     created_at: Raw = Raw(b"")
-    # bare properties
-    bare_env_id: Raw = msgspec.field(default=Raw(b""), name="envId")
-    flag_key: Raw = msgspec.field(default=Raw(b""), name="featureFlagKey")
-    flag_id: Raw = msgspec.field(default=Raw(b""), name="flagId")
-    user_key: Raw = msgspec.field(default=Raw(b""), name="userKeyId")
-    variation_id: Raw = msgspec.field(default=Raw(b""), name="variationId")
-    type: Raw = Raw(b"")
-    event_name: Raw = msgspec.field(default=Raw(b""), name="eventName")
+    schema_version: Raw = Raw(b"")
+    # a row of v6's tables
+    flag_key: Raw = Raw(b"")
+    user_key: Raw = Raw(b"")
+    user_name: Raw = Raw(b"")
+    variation_id: Raw = Raw(b"")
+    variation_value: Raw = Raw(b"")
+    exposed_at: Raw = Raw(b"")
+    event_name: Raw = Raw(b"")
+    event_type: Raw = Raw(b"")
+    numeric_value: Raw = Raw(b"")
+    application_type: Raw = Raw(b"")
+    occurred_at: Raw = Raw(b"")
+    # the same row as a document of MongoDB
+    camel_env_id: Raw = msgspec.field(default=Raw(b""), name="envId")
+    camel_flag_key: Raw = msgspec.field(default=Raw(b""), name="flagKey")
+    camel_user_key: Raw = msgspec.field(default=Raw(b""), name="userKey")
+    camel_user_name: Raw = msgspec.field(default=Raw(b""), name="userName")
+    camel_variation_id: Raw = msgspec.field(default=Raw(b""), name="variationId")
+    camel_variation_value: Raw = msgspec.field(default=Raw(b""), name="variationValue")
+    camel_exposed_at: Raw = msgspec.field(default=Raw(b""), name="exposedAt")
+    camel_event_name: Raw = msgspec.field(default=Raw(b""), name="eventName")
+    camel_event_type: Raw = msgspec.field(default=Raw(b""), name="eventType")
+    camel_numeric_value: Raw = msgspec.field(default=Raw(b""), name="numericValue")
+    camel_application_type: Raw = msgspec.field(default=Raw(b""), name="applicationType")
+    camel_occurred_at: Raw = msgspec.field(default=Raw(b""), name="occurredAt")
+    camel_created_at: Raw = msgspec.field(default=Raw(b""), name="createdAt")
+    # bare properties, beside some of these
+    bare_flag_key: Raw = msgspec.field(default=Raw(b""), name="featureFlagKey")
+    bare_flag_id: Raw = msgspec.field(default=Raw(b""), name="flagId")
+    bare_user_key: Raw = msgspec.field(default=Raw(b""), name="userKeyId")
+    bare_type: Raw = msgspec.field(default=Raw(b""), name="type")
     # a message delivered to Segment
     message_id: Raw = msgspec.field(default=Raw(b""), name="messageId")
     # an SDK's track request
@@ -87,8 +95,16 @@ class _Record(msgspec.Struct, gc=False):
     metrics: Raw = Raw(b"")
 
 
+class _Named(msgspec.Struct, gc=False):
+    """What of `properties` a distinct_id is made of."""
+
+    flag_key: str | None = msgspec.field(default=None, name="featureFlagKey")
+    event_name: str | None = msgspec.field(default=None, name="eventName")
+
+
 _decode_kafka = msgspec.json.Decoder(_Kafka).decode
 _decode_record = msgspec.json.Decoder(_Record).decode
+_decode_named = msgspec.json.Decoder(_Named).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _RECORD_KEYS = frozenset(_Record.__struct_encode_fields__)
 
@@ -102,12 +118,18 @@ def parse(raw: bytes) -> Event:
     try:
         kafka = _decode_kafka(raw)
     except (ValueError, RecursionError):
-        return _parse_any(raw)
+        try:
+            return _parse_any(raw)
+        except RecursionError as error:
+            raise NoEventError(NESTED) from error
+    distinct_id = kafka.distinct_id
+    if distinct_id is UNSET:
+        distinct_id = _distinct_id(kafka.env_id, kafka.event, kafka.properties)
     return Event(
         kafka.uuid or None,
         kafka.env_id,
         kafka.event,
-        kafka.distinct_id or "",
+        distinct_id or "",
         kafka.properties,
         kafka.timestamp,
     )
@@ -120,37 +142,107 @@ def _parse_any(raw: bytes) -> Event:
         raise NoEventError(NOT_AN_OBJECT) from error
     except UnicodeDecodeError as error:
         raise NoEventError(NOT_UTF8) from error
-    except RecursionError as error:
-        raise NoEventError(NESTED) from error
     except msgspec.DecodeError:
         record = _decode_leniently(raw)
 
     if record.message_id:
         raise NoEventError(OUR_OWN)
     if record.properties and record.event:
-        return Event(
-            id=_identity(record),
-            env_id=_text(record.env_id, "env_id"),
-            event=_text(record.event, "event"),
-            distinct_id=_text(record.distinct_id, "distinct_id"),
-            properties=_properties(record.properties),
-            timestamp=_timestamp(record.timestamp),
-            arrived=_arrived(record),
-        )
+        return _envelope(record)
     if record.user and (record.variations or record.metrics):
         raise NoEventError(WIRE_FORMAT)
-    is_evaluation = bool(record.flag_id or record.flag_key)
-    if is_evaluation and (record.user_key or record.variation_id):
-        return _bare(raw, record, "FlagValue", _text(record.flag_id, "flagId"))
-    if record.type and record.event_name:
-        return _bare(raw, record, _text(record.type, "type"), _text(record.event_name, "eventName"))
+    is_evaluation = bool(record.bare_flag_id or record.bare_flag_key)
+    if is_evaluation and (record.bare_user_key or record.camel_variation_id):
+        return _bare(raw, record, "FlagValue", _text(record.bare_flag_id, "flagId"))
+    if record.bare_type and record.camel_event_name:
+        event = _text(record.bare_type, "type")
+        return _bare(raw, record, event, _text(record.camel_event_name, "eventName"))
+    if record.flag_key and record.exposed_at:
+        return _row(record, EXPOSURES)
+    if record.event_name and record.occurred_at:
+        return _row(record, METRICS)
+    if record.camel_flag_key and record.camel_exposed_at:
+        return _row(record, EXPOSURES, "camel_")
+    if record.camel_event_name and record.camel_occurred_at:
+        return _row(record, METRICS, "camel_")
     raise NoEventError(NO_EVENT)
+
+
+def _envelope(record: _Record) -> Event:
+    env_id = _text(record.env_id, "env_id")
+    event = _text(record.event, "event")
+    properties = _properties(record.properties)
+    return Event(
+        id=_identity(record),
+        env_id=env_id,
+        event=event,
+        distinct_id=_text(record.distinct_id, "distinct_id")
+        if record.distinct_id
+        else _distinct_id(env_id, event, properties),
+        properties=properties,
+        timestamp=_versioned(record.schema_version, _timestamp(record.timestamp)),
+        arrived=_arrived(record),
+    )
+
+
+def _distinct_id(env_id: str, event: str, properties: str) -> str:
+    """What FeatBit would have written: v6's messages no longer bring it."""
+    try:
+        named = _decode_named(properties)
+    except (ValueError, RecursionError):
+        return ""
+    if event == "FlagValue":
+        return flag_id(env_id, named.flag_key or "")
+    return named.event_name or ""
+
+
+def _versioned(version: Raw, timestamp: Timestamp) -> Timestamp:
+    """A timestamp whose message says itself what it counts; others wait for the file's unit."""
+    text = bytes(version)
+    if text in (b"", b"null"):
+        return timestamp
+    if text not in (b"2", b'"2"'):
+        raise NoEventError(SCHEMA_VERSION)
+    try:
+        moment = timestamps.micros(timestamp, Unit.MS)
+    except ValueError as error:
+        raise NoEventError(timestamps.OUT_OF_RANGE) from error
+    return None if moment is None else Moment(moment)
+
+
+def _row(record: _Record, table: Table, prefix: str = "") -> Event:
+    row = {
+        name: _cell(getattr(record, prefix + name), name)
+        for name in table.texts
+        if name != "properties"
+    }
+    row["properties"] = _properties(record.properties)
+    env_id, event, distinct_id, properties = table.facts(row)
+    return Event(
+        id=_identity(record),
+        env_id=env_id,
+        event=event,
+        distinct_id=distinct_id,
+        properties=properties,
+        timestamp=_timestamp(getattr(record, prefix + table.moment)),
+        arrived=_arrived(record),
+    )
+
+
+def _cell(raw: Raw, name: str) -> str:
+    """A column's text; a number's is its own."""
+    first = bytes(raw)[:1]
+    if name == "env_id":
+        return _id(raw, name)
+    if name != "numeric_value" or first in (b'"', b"n"):
+        return _text(raw, name)
+    return str(unwrapped(_loads(bytes(raw)))) if first == b"{" else _utf8(raw)
 
 
 def _bare(raw: bytes, record: _Record, event: str, distinct_id: str) -> Event:
     return Event(
         id=None,
-        env_id=_text(record.bare_env_id, "envId"),
+        env_id=_text(record.camel_env_id, "envId"),
         event=event,
         distinct_id=distinct_id,
         properties=_object_text(raw.strip()),
@@ -174,8 +266,6 @@ def _loads(raw: bytes) -> Any:
         return json.loads(raw.decode(), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise NoEventError(NOT_UTF8) from error
-    except RecursionError as error:
-        raise NoEventError(NESTED) from error
     except ValueError as error:
         raise NoEventError(MALFORMED) from error
 
@@ -264,13 +354,16 @@ def unwrapped(value: Any) -> Any:
 def _identity(record: _Record) -> str | None:
     """`uuid` (Kafka, ClickHouse), `id` (PostgreSQL; MongoDB's older documents), `_id` (MongoDB)."""
     for name, raw in (("uuid", record.uuid), ("id", record.id), ("_id", record.mongo_id)):
-        first = bytes(raw)[:1]
-        if first == b"{":
-            return _extended_id(_loads(bytes(raw)), name)
-        text = _text(raw, name)
+        text = _id(raw, name)
         if text:
             return text
     return None
+
+
+def _id(raw: Raw, name: str) -> str:
+    if bytes(raw)[:1] == b"{":
+        return _extended_id(_loads(bytes(raw)), name)
+    return _text(raw, name)
 
 
 def _extended_id(value: dict[str, Any], name: str) -> str:
@@ -340,7 +433,7 @@ def arrival(text: str) -> int | None:
 
 
 def _arrived(record: _Record) -> int | None:
-    for raw in (record.kafka_timestamp, record.created_at):
+    for raw in (record.kafka_timestamp, record.created_at, record.camel_created_at):
         if not raw:
             continue
         text = bytes(raw)

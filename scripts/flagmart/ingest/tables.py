@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from flagmart.ingest import timestamps
+from flagmart.ingest.event import NOT_UTF8, Event, NoEventError
+from flagmart.ingest.event_tables import ARRIVALS, IDS, table_of
 from flagmart.ingest.formats import Format, header
 from flagmart.ingest.framing import LARGEST, Fragment
-from flagmart.ingest.records import NOT_UTF8, Event, NoEventError, arrival
+from flagmart.ingest.records import arrival
 from flagmart.ingest.timestamps import Timestamp
 
 COLUMNS = "wrong number of columns"
@@ -149,25 +151,27 @@ def _unescaped(match: re.Match[str]) -> str:
 
 def _reader(names: Sequence[str]) -> Callable[[Cells], Event]:
     """How to take an event out of the cells of a row, the columns found once."""
+    table = table_of(names, "a table")
     places = {name: place for place, name in enumerate(names)}
-    ids = [places[name] for name in ("uuid", "id", "_id") if name in places]
-    arrivals = [places[name] for name in ("_timestamp", "created_at") if name in places]
-    env_id, event, properties, moment = (
-        places[name] for name in ("env_id", "event", "properties", "timestamp")
-    )
-    distinct_id = places.get("distinct_id")
+    ids = [places[name] for name in IDS if name in places]
+    arrivals = [places[name] for name in ARRIVALS if name in places]
+    texts = [(name, places[name]) for name in table.texts if name in places]
+    moment = places[table.moment]
 
     def text(cells: Cells, place: int) -> str:
         cell = cells[place]
         return "" if cell == _NULL else cell
 
     def read(cells: Cells) -> Event:
+        env_id, event, distinct_id, properties = table.facts(
+            {name: text(cells, place) for name, place in texts}
+        )
         return Event(
             id=next((text(cells, place) for place in ids if text(cells, place)), None),
-            env_id=text(cells, env_id),
-            event=text(cells, event),
-            distinct_id="" if distinct_id is None else text(cells, distinct_id),
-            properties=text(cells, properties),
+            env_id=env_id,
+            event=event,
+            distinct_id=distinct_id,
+            properties=properties,
             timestamp=_timestamp(text(cells, moment)),
             arrived=next(
                 (value for place in arrivals if (value := arrival(text(cells, place))) is not None),
