@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from flagmart import settings
 from flagmart.errors import FlagmartError
@@ -27,7 +28,7 @@ from flagmart.ingest.files import Report, ingest
 from flagmart.settings import DataFolder
 from flagmart.warehouse import clickhouse_landing, clickhouse_lock, landed_runs
 from flagmart.warehouse.clickhouse_client import connected
-from flagmart.warehouse.landing import SCHEMA
+from flagmart.warehouse.landing import SCHEMA, Rejects
 from support.clickhouse.server import Address, running
 from support.clickhouse_target import client as client_of
 from support.clickhouse_target import environment, rows
@@ -297,6 +298,37 @@ def test_a_killed_run_is_made_good_by_the_next(
     assert not list((place.data / "rejects").glob("*/.staging-*"))
 
 
+def test_what_a_dead_client_still_has_running_is_stopped(place: Place, address: Address) -> None:
+    place.land(lines(event(1)))
+    zombie = f"""
+        insert into `{place.database}`.`landed_events` (event_id, ingested_at)
+        select toString(number), toDateTime64('2020-01-01', 6, 'UTC')
+        from numbers(100) where sleepEachRow(0.2) = 0
+        settings max_block_size = 1, min_insert_block_size_rows = 1, min_insert_block_size_bytes = 1
+    """.strip()
+    ended: list[str] = []
+
+    def run() -> None:
+        with client_of(address) as other:
+            try:
+                other.command(zombie)
+            except DatabaseError as error:
+                ended.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until = time.monotonic() + 20
+    while place.rows("select count() from landing.landed_events") < [(3,)]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert place.ids() == [event(1)["uuid"]]
+    place.land(lines(event(2)))
+    thread.join(2)
+    assert not thread.is_alive()
+    assert "QUERY_WAS_CANCELLED" in ended[0]
+    assert place.rows("select count() from landing.landed_events") == [(2,)]
+
+
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -336,7 +368,7 @@ def test_one_writer_at_a_time(place: Place) -> None:
 def test_many_writers_at_once_all_end_and_none_lands_twice(place: Place) -> None:
     path = place.data.parent / "x.jsonl"
     path.write_text(lines(*(event(n) for n in range(50))))
-    command = [FLAGMART, "ingest", "files", str(path)]
+    command = [str(FLAGMART), "ingest", "files", str(path)]
     env = {**os.environ, "FLAGMART_DATA": str(place.data)}
     with holder(place) as process:
         process.kill()
@@ -386,13 +418,13 @@ def test_a_heart_beats_while_a_run_is_open(place: Place, monkeypatch: pytest.Mon
 
 def test_who_lost_the_lock_lands_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.land(lines(event(1)))
-    publish = clickhouse_landing.Rejects.publish
+    publish = Rejects.publish
 
-    def robbed(of: clickhouse_landing.Rejects) -> Path | None:
+    def robbed(of: Rejects) -> Path | None:
         place.client.command(f"drop table `{place.database}`.landing_lock sync")
         return publish(of)
 
-    monkeypatch.setattr(clickhouse_landing.Rejects, "publish", robbed)
+    monkeypatch.setattr(Rejects, "publish", robbed)
     with pytest.raises(FlagmartError, match="another writer took its place; nothing landed"):
         place.land(lines(event(2)))
     assert place.ids() == [event(1)["uuid"]]
