@@ -462,6 +462,31 @@ def test_a_password_shows_nowhere(place: Place) -> None:
     assert server.password not in f"{server} {server!r}"
 
 
+def test_a_client_that_is_not_installed_is_named(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "clickhouse_connect", None)
+    with pytest.raises(FlagmartError, match=r"needs ClickHouse's client; install it with .*pip"):
+        place.land(lines(event(1)))
+
+
+def test_duckdb_needs_no_clickhouse(place: Place) -> None:
+    program = (
+        "import sys; sys.modules['clickhouse_connect'] = None; "
+        "from flagmart.cli import main; main()"
+    )
+    path = place.data.parent / "x.jsonl"
+    path.write_text(lines(event(1)))
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "ingest", "files", str(path)],
+        env={**os.environ, "DBT_TARGET": "duckdb", "FLAGMART_DATA": str(place.data)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
 @contextmanager
 def tls(folder: Path, port: int) -> Iterator[tuple[int, Path]]:
     """HTTPS in front of a port, and the certificate of the authority that vouches for it."""
