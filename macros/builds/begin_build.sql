@@ -21,14 +21,15 @@
 {%- endmacro %}
 
 {% macro clickhouse__begin_build() -%}
+    {%- set builds = flagmart.builds_schema() -%}
     {%- if execute -%}
-        {%- do flagmart.run("create database if not exists flagmart_builds") -%}
+        {%- do flagmart.run("create database if not exists " ~ builds) -%}
         {%- do flagmart.run(
-            "create table if not exists flagmart_builds.builds (invocation_id String, state String) "
+            "create table if not exists " ~ builds ~ ".builds (invocation_id String, state String) "
             ~ "engine = MergeTree order by tuple()"
         ) -%}
         {%- do flagmart.run(
-            "create table if not exists flagmart_builds.node_results (node_id String, status String) "
+            "create table if not exists " ~ builds ~ ".node_results (node_id String, status String) "
             ~ "engine = MergeTree order by node_id"
         ) -%}
         {%- do flagmart.run(
@@ -37,10 +38,10 @@
         ) -%}
         {#- after a run that never ended, no one knows which of its nodes are done: each counts as bad until it runs again -#}
         {%- do flagmart.run(
-            "alter table flagmart_builds.node_results update status = 'unfinished' "
-            ~ "where (select count() from flagmart_builds.builds where state = 'running') > 0 settings mutations_sync = 2"
+            "alter table " ~ builds ~ ".node_results update status = 'unfinished' "
+            ~ "where (select count() from " ~ builds ~ ".builds where state = 'running') > 0 settings mutations_sync = 2"
         ) -%}
-        {%- do flagmart.run("truncate table flagmart_builds.builds") -%}
+        {%- do flagmart.run("truncate table " ~ builds ~ ".builds") -%}
     {%- endif -%}
-    insert into flagmart_builds.builds select '{{ invocation_id }}' as invocation_id, 'running' as state
+    insert into {{ builds }}.builds select '{{ invocation_id }}' as invocation_id, 'running' as state
 {%- endmacro %}

@@ -24,6 +24,7 @@
 {%- endmacro %}
 
 {% macro clickhouse__end_build(results) -%}
+    {%- set builds = flagmart.builds_schema() -%}
     {%- if execute and results -%}
         {%- set nodes = [] -%}
         {%- set rows = [] -%}
@@ -33,8 +34,8 @@
                 "(" ~ dbt.string_literal(result.node.unique_id) ~ ", " ~ dbt.string_literal(result.status | string) ~ ")"
             ) -%}
         {%- endfor -%}
-        {%- do flagmart.run("delete from flagmart_builds.node_results where node_id in (" ~ nodes | join(", ") ~ ")") -%}
-        {%- do flagmart.run("insert into flagmart_builds.node_results (node_id, status) values " ~ rows | join(", ")) -%}
+        {%- do flagmart.run("delete from " ~ builds ~ ".node_results where node_id in (" ~ nodes | join(", ") ~ ")") -%}
+        {%- do flagmart.run("insert into " ~ builds ~ ".node_results (node_id, status) values " ~ rows | join(", ")) -%}
     {%- endif -%}
-    alter table flagmart_builds.builds update state = 'finished' where 1 settings mutations_sync = 2
+    alter table {{ builds }}.builds update state = 'finished' where 1 settings mutations_sync = 2
 {%- endmacro %}

@@ -44,16 +44,34 @@
 {%- endmacro %}
 
 {% macro clickhouse__open_landing() -%}
-    {#- Here the landing is a table. Ordered as incremental models read it: the newest runs. -#}
+    {#- Here the landing is two tables that ingest makes: the rows, and a row for each run that is complete. A run counts from
+        the moment its row is there, so the newest one at this moment says which runs there are for all of this build. -#}
     {%- if execute -%}
-        {%- do flagmart.run("create database if not exists flagmart_landing") -%}
-        {%- do flagmart.run(
-            "create table if not exists flagmart_landing.featbit_events ("
-            ~ "event_id String, env_id String, event String, distinct_id String, properties String, "
-            ~ "occurred_at Nullable(DateTime64(6, 'UTC')), ingested_at DateTime64(6, 'UTC'), run_id String, "
-            ~ "source LowCardinality(String), source_ref String, source_ingested_at Nullable(DateTime64(6, 'UTC'))"
-            ~ ") engine = MergeTree order by (ingested_at, event_id)"
-        ) -%}
+        {%- set landing = flagmart.landing_schema() -%}
+        {%- do flagmart.run("create database if not exists " ~ landing) -%}
+        {%- set columns = [
+            ("event_id", "String"), ("env_id", "String"), ("event", "String"), ("distinct_id", "String"),
+            ("properties", "String"), ("occurred_at", "Nullable(DateTime64(6, 'UTC'))"),
+            ("ingested_at", "DateTime64(6, 'UTC')"), ("run_id", "String"), ("source", "LowCardinality(String)"),
+            ("source_ref", "String"), ("source_ingested_at", "Nullable(DateTime64(6, 'UTC'))"),
+        ] -%}
+        {%- set found = run_query("exists table " ~ landing ~ ".ingest_runs").columns[0].values()[0] -%}
+        {%- if found -%}
+            {%- set newest = run_query(
+                "select toString(toUnixTimestamp64Micro(max(ingested_at))) from " ~ landing ~ ".ingest_runs"
+            ).columns[0].values()[0] -%}
+            {%- set names = columns | map(attribute=0) | join(", ") -%}
+            {%- set rows = "select " ~ names ~ " from " ~ landing ~ ".landed_events where ingested_at in ("
+                ~ "select ingested_at from " ~ landing ~ ".ingest_runs "
+                ~ "where ingested_at <= fromUnixTimestamp64Micro(" ~ newest ~ ", 'UTC'))" -%}
+        {%- else -%}
+            {%- set structure = [] -%}
+            {%- for name, type in columns -%}
+                {%- do structure.append(name ~ " " ~ type) -%}
+            {%- endfor -%}
+            {%- set rows = "select * from null(" ~ dbt.string_literal(dbt.escape_single_quotes(structure | join(", "))) ~ ")" -%}
+        {%- endif -%}
+        {%- do flagmart.run("create or replace view " ~ landing ~ ".featbit_events as " ~ rows) -%}
     {%- endif -%}
     select 1 as landing_is_open
 {%- endmacro %}

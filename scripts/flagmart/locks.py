@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -36,27 +37,35 @@ def held(path: Path, what: str) -> Iterator[None]:
     except OSError as error:
         raise FlagmartError(f"cannot lock {path}: {error.strerror}") from error
     try:
-        holder.write_text(
-            json.dumps(
-                {
-                    "pid": os.getpid(),
-                    "host": socket.gethostname(),
-                    "command": " ".join(["flagmart", *sys.argv[1:2]]),
-                    "since": datetime.now(UTC).isoformat(timespec="seconds"),
-                }
-            ),
-            encoding="utf-8",
-        )
+        holder.write_text(json.dumps(this_process()), encoding="utf-8")
         yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
 
 
-def _describe(holder: Path) -> str:
+def this_process() -> dict[str, Any]:
+    """What a lock says of its holder."""
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "command": " ".join(["flagmart", *sys.argv[1:2]]),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def describe(text: str) -> str:
+    """The holder in words, from the JSON of `this_process`."""
     try:
-        facts = json.loads(holder.read_text(encoding="utf-8"))
+        facts = json.loads(text)
         place = f"process {facts['pid']} on {facts['host']}"
         return f"{facts['command']} ({place}, since {facts['since']})"
-    except (OSError, ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _describe(holder: Path) -> str:
+    try:
+        return describe(holder.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return "another process"

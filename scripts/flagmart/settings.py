@@ -1,8 +1,9 @@
-"""What comes from the environment: where the data lies, what time it is, how long to wait."""
+"""What comes from the environment: where the data lies, which engine, what time it is."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 
 from flagmart import durable
@@ -78,6 +79,75 @@ def data_folder() -> DataFolder:
             f"FLAGMART_DATA={named!r} is no folder; write it out, neither cron nor dbt expands ~"
         )
     return DataFolder(Path(named))
+
+
+class Engine(StrEnum):
+    """Where the tables are; each as dbt names its adapter."""
+
+    DUCKDB = "duckdb"
+    CLICKHOUSE = "clickhouse"
+
+
+def engine() -> Engine:
+    """The engine named by `DBT_TARGET` (default duckdb), which `profiles.yml` reads, too.
+
+    Raises:
+        UsageError: it names no engine.
+    """
+    named = os.environ.get("DBT_TARGET") or Engine.DUCKDB
+    try:
+        return Engine(named)
+    except ValueError:
+        raise UsageError(f"DBT_TARGET={named!r} is no engine; say duckdb or clickhouse") from None
+
+
+@dataclass(frozen=True)
+class ClickHouse:
+    """Where ClickHouse's HTTP interface is, who asks, and in which databases."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+    """What dbt builds goes here; beside it lie the databases of the landing and of build notes."""
+    secure: bool
+    """HTTPS; the server's certificate is always verified."""
+
+    @property
+    def landing(self) -> str:
+        """The landing's database; as the macro `landing_schema` names it."""
+        return f"{self.database}_landing"
+
+    @property
+    def builds(self) -> str:
+        """The database of what dbt notes of its runs; as the macro `builds_schema` names it."""
+        return f"{self.database}_builds"
+
+    def __str__(self) -> str:
+        return f"ClickHouse at {self.host}:{self.port}"
+
+
+def clickhouse() -> ClickHouse:
+    """ClickHouse as the environment names it: the variables and defaults of `profiles.yml`.
+
+    Raises:
+        UsageError: `FLAGMART_CLICKHOUSE_PORT` or `FLAGMART_CLICKHOUSE_SECURE` has no such value.
+    """
+    secure = os.environ.get("FLAGMART_CLICKHOUSE_SECURE") or "false"
+    if secure not in ("true", "false"):
+        raise UsageError(f"FLAGMART_CLICKHOUSE_SECURE={secure!r} is neither true nor false")
+    port = os.environ.get("FLAGMART_CLICKHOUSE_PORT") or ("8443" if secure == "true" else "8123")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise UsageError(f"FLAGMART_CLICKHOUSE_PORT={port!r} is no port; write it like 8123")
+    return ClickHouse(
+        host=os.environ.get("FLAGMART_CLICKHOUSE_HOST") or "127.0.0.1",
+        port=int(port),
+        user=os.environ.get("FLAGMART_CLICKHOUSE_USER") or "default",
+        password=os.environ.get("DBT_ENV_SECRET_CLICKHOUSE_PASSWORD", ""),
+        database=os.environ.get("FLAGMART_CLICKHOUSE_DATABASE") or "flagmart",
+        secure=secure == "true",
+    )
 
 
 def longest_wait() -> float:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -99,6 +100,25 @@ def progress(title: str, total: int | None) -> Iterator[Advance]:
             say(f"{title}:{share} {note}".rstrip())
 
     yield report
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A line every half minute that `what` goes on, for work that cannot tell how far it is."""
+    over = threading.Event()
+    begun = time.monotonic()
+
+    def report() -> None:
+        while not over.wait(30):
+            say(f"{what}, for {time.monotonic() - begun:.0f} s so far")
+
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def plural(count: int, thing: str, things: str | None = None) -> str:

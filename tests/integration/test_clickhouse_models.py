@@ -1,19 +1,20 @@
 """The same models on ClickHouse's engine: every row equal to DuckDB's, after several builds."""
 
-import json
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import clickhouse_connect
 import pytest
-from clickhouse_connect.driver import Client
+from clickhouse_connect.driver.client import Client
 
 from support.clickhouse.server import Address, running
+from support.clickhouse_target import client as client_of
+from support.clickhouse_target import environment, rows
 from support.command import START, flagmart
 from support.dbt_project import build, query, run_dbt
+
+pytestmark = pytest.mark.xdist_group("clickhouse")
 
 RELATIONS = (
     "base_featbit__events",
@@ -39,27 +40,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
 
 @pytest.fixture(scope="module")
 def target(address: Address) -> dict[str, str]:
-    """What makes dbt build on that engine."""
-    return {
-        "DBT_TARGET": "clickhouse",
-        "FLAGMART_CLICKHOUSE_HOST": address.host,
-        "FLAGMART_CLICKHOUSE_PORT": str(address.port),
-        "FLAGMART_CLICKHOUSE_USER": address.user,
-        "FLAGMART_CLICKHOUSE_DATABASE": "flagmart_tests",
-        "DBT_ENV_SECRET_CLICKHOUSE_PASSWORD": address.password,
-    }
+    """What makes dbt build on that engine; a name that only works in quotes."""
+    return environment(address, "flagmart-tests")
 
 
 @pytest.fixture(scope="module")
 def client(address: Address) -> Iterator[Client]:
-    with closing(
-        clickhouse_connect.get_client(
-            host=address.host,
-            port=address.port,
-            username=address.user,
-            password=address.password,
-        )
-    ) as opened:
+    with client_of(address) as opened:
         yield opened
 
 
@@ -80,9 +67,9 @@ def different(data: Path, client: Client) -> dict[str, Any]:
     for relation in RELATIONS:
         columns = ", ".join(f'"{row[0]}"' for row in query(data, f"describe {relation}"))
         ours = {tuple(map(plain, row)) for row in query(data, f"select {columns} from {relation}")}
-        rows = client.query(f"select {columns} from flagmart_tests.{relation}").result_rows
-        theirs = {tuple(map(plain, row)) for row in rows}
-        assert len(rows) == query(data, f"select count(*) from {relation}")[0][0], relation
+        found_rows = rows(client, f"select {columns} from `flagmart-tests`.{relation}")
+        theirs = {tuple(map(plain, row)) for row in found_rows}
+        assert len(found_rows) == query(data, f"select count(*) from {relation}")[0][0], relation
         if ours != theirs:
             found[relation] = (
                 sorted(ours - theirs, key=str)[:2],
@@ -91,7 +78,6 @@ def different(data: Path, client: Client) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.xdist_group("clickhouse")
 def test_both_engines_give_the_same_rows(
     tmp_path: Path, client: Client, target: dict[str, str]
 ) -> None:
@@ -101,33 +87,42 @@ def test_both_engines_give_the_same_rows(
     )
     flagmart("generate", *options.split(), "--out", str(source), data=tmp_path)
     lines = source.read_bytes().splitlines()
-    manifest = tmp_path / "landing/featbit_events/manifest.json"
-    landed: set[str] = set()
+    # all of dbt's own tests where nothing has landed, nor made the landing
+    ran = run_dbt("build", data=tmp_path, env=target)
+    assert ran.returncode == 0, ran.stdout
+    columns = rows(client, "describe `flagmart-tests_landing`.featbit_events")
     for number, part in enumerate((lines[:5000], lines[5000:])):
         slice_ = tmp_path / f"{number}.jsonl"
         slice_.write_bytes(b"\n".join(part) + b"\n")
         at = START + timedelta(minutes=number)
         flagmart("ingest", "files", str(slice_), data=tmp_path, at=at)
-        if number == 0:
-            # all of dbt's own tests on an empty landing, which also makes the table
-            ran = run_dbt("build", data=tmp_path, env=target)
-            assert ran.returncode == 0, ran.stdout
-        files = {
-            f["name"] for run in json.loads(manifest.read_text())["runs"] for f in run["files"]
-        }
-        for name in sorted(files - landed):
-            client.command(
-                "insert into flagmart_landing.featbit_events "
-                "select * from file({path:String}, Parquet)",
-                parameters={"path": str(manifest.parent / name)},
-            )
-        landed |= files
+        flagmart("ingest", "files", str(slice_), data=tmp_path, at=at, env=target)
         build(data=tmp_path)
         build(data=tmp_path, env=target)
     assert different(tmp_path, client) == {}
+    assert rows(client, "describe `flagmart-tests_landing`.featbit_events") == columns
+    assert columns == rows(client, "describe `flagmart-tests_landing`.landed_events")
 
     ran = run_dbt("build", data=tmp_path, env=target)
     assert ran.returncode == 0, ran.stdout
     assert different(tmp_path, client) == {}
-    states = client.query("select state from flagmart_builds.builds").result_rows
-    assert list(states) == [("finished",)]
+    assert rows(client, "select state from `flagmart-tests_builds`.builds") == [("finished",)]
+
+
+def test_an_ingest_during_a_build_changes_nothing_under_it(
+    tmp_path: Path, client: Client, address: Address
+) -> None:
+    env = environment(address, "pinned")
+    for number in range(2):
+        source = tmp_path / f"{number}.jsonl"
+        options = f"--events 100 --users 5 --flags 1 --days 2 --start 2026-01-01 --seed {number}"
+        flagmart("generate", *options.split(), "--out", str(source), data=tmp_path)
+    view = "select count() from pinned_landing.featbit_events"
+    flagmart("ingest", "files", str(tmp_path / "0.jsonl"), data=tmp_path, env=env)
+    open_landing = ("run-operation", "open_landing")
+    assert run_dbt(*open_landing, data=tmp_path, env=env).returncode == 0
+    assert rows(client, view) == [(100,)]
+    flagmart("ingest", "files", str(tmp_path / "1.jsonl"), data=tmp_path, env=env)
+    assert rows(client, view) == [(100,)]
+    assert run_dbt(*open_landing, data=tmp_path, env=env).returncode == 0
+    assert rows(client, view) == [(200,)]

@@ -13,8 +13,9 @@ import pytest
 from flagmart.errors import FlagmartError
 from flagmart.ingest.files import Report, ingest
 from flagmart.settings import DataFolder
-from flagmart.warehouse import landing, manifest
-from flagmart.warehouse.landing import CONFLICT, SCHEMA, ParquetLanding
+from flagmart.warehouse import manifest, parquet_landing
+from flagmart.warehouse.landing import CONFLICT, SCHEMA
+from flagmart.warehouse.parquet_landing import ParquetLanding
 from flagmart.warehouse.repeats import same_json
 from support.landed import event, ids, lines, names, rejects, rows, runs
 
@@ -129,8 +130,8 @@ def test_json_is_compared_by_value(one: str, other: str, same: bool) -> None:
 def test_repeats_are_found_across_files_and_row_groups(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landing, "GROUP_ROWS", 10)
-    monkeypatch.setattr(landing, "FILE_ROWS", 30)
+    monkeypatch.setattr(parquet_landing, "GROUP_ROWS", 10)
+    monkeypatch.setattr(parquet_landing, "FILE_ROWS", 30)
     numbers = [n * 7 % 60 for n in range(150)]
     report = land(
         data, lines(*(event(n) for n in numbers[:90])), lines(*(event(n) for n in numbers[90:]))
@@ -226,12 +227,12 @@ def test_a_landed_file_that_is_missing_stops_the_run(data: Path) -> None:
 
 # where a run is killed: as it calls this function of that module, the n-th time
 KILLS = [
-    ("flagmart.warehouse.landing._ParquetRun.append", 2),
-    ("flagmart.warehouse.landing._ParquetRun.finish", 1),
+    ("flagmart.warehouse.parquet_landing._ParquetRun.append", 2),
+    ("flagmart.warehouse.parquet_landing._ParquetRun.finish", 1),
     ("flagmart.warehouse.repeats.find", 1),
-    ("flagmart.warehouse.landing._ParquetRun._publish", 1),
-    ("flagmart.warehouse.landing._ParquetRun._publish", 2),
-    ("flagmart.warehouse.landing._Rejects.publish", 1),
+    ("flagmart.warehouse.parquet_landing._ParquetRun._publish", 1),
+    ("flagmart.warehouse.parquet_landing._ParquetRun._publish", 2),
+    ("flagmart.warehouse.landing.Rejects.publish", 1),
     ("flagmart.warehouse.manifest.write", 1),
     ("json.dump", 1),
     ("pathlib.Path.replace", 1),
@@ -240,10 +241,10 @@ KILLS = [
 KILLED_RUN = """
 import importlib, os, signal, sys
 from pathlib import Path
-from flagmart.warehouse import landing, repeats
+from flagmart.warehouse import parquet_landing, repeats
 from flagmart.ingest import batches, files
 from flagmart.settings import DataFolder
-landing.GROUP_ROWS, landing.FILE_ROWS, batches.ROWS = 10, 20, 7
+parquet_landing.GROUP_ROWS, parquet_landing.FILE_ROWS, batches.ROWS = 10, 20, 7
 target, times, data, path = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
 parts = target.split(".")
 depth = next(n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules)

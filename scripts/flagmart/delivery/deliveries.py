@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flagmart import settings
 from flagmart.destinations.settings import Settings
 from flagmart.errors import FlagmartError, UsageError
 from flagmart.warehouse.protocol import Build, Relation, Warehouse
@@ -120,10 +121,18 @@ def read_project(project_dir: Path) -> Project:
     """Read the project's manifest.json and, where there is one, run_results.json.
 
     Raises:
-        FlagmartError: no manifest, no JSON, or an exposure that is no delivery by its own words.
+        UsageError: the environment names no engine.
+        FlagmartError: no manifest, no JSON, made for another engine, or an exposure that is no
+            delivery by its own words.
     """
     folder = target_folder(project_dir)
     manifest = _manifest(folder / "manifest.json")
+    made_for, engine = manifest.get("metadata", {}).get("adapter_type"), settings.engine()
+    if made_for is not None and made_for != engine:
+        raise FlagmartError(
+            f"{folder / 'manifest.json'} was made for {made_for} and DBT_TARGET says {engine}; "
+            f"run `dbt build` with DBT_TARGET={engine}, or set DBT_TARGET={made_for}"
+        )
     results = _results(folder / "run_results.json")
     invocation = manifest.get("metadata", {}).get("invocation_id", "")
     if results.get("metadata", {}).get("invocation_id") != invocation:

@@ -169,6 +169,11 @@ def _built(delivery: Delivery, options: Options, data: DataFolder) -> Iterator[B
         if reason := now.refusal(build):
             raise FlagmartError(reason)
         yield Built(reader, now.fingerprint(build))
+        # a build notes its beginning before it changes anything; only ClickHouse lets it in here
+        if reader.build() != build:
+            raise FlagmartError(
+                "dbt ran while this was reading; run the export again when it is done"
+            )
 
 
 def _locked(delivery: Delivery, options: Options, data: DataFolder) -> AbstractContextManager[None]:

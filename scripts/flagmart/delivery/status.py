@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from flagmart import destinations, talk
+from flagmart import destinations, settings, talk
 from flagmart.delivery import files, ledger, places
 from flagmart.delivery.deliveries import UNFINISHED, read_project
 from flagmart.errors import FlagmartError
-from flagmart.warehouse import manifest, open_reader
+from flagmart.settings import Engine
+from flagmart.warehouse import landed_runs, open_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,16 +93,17 @@ def status(names: list[str], project_dir: Path, data: DataFolder, wait_seconds: 
 
     Raises:
         UsageError: an unknown delivery.
-        FlagmartError: no manifest of dbt, an unreadable landing, or the DuckDB file is held.
+        FlagmartError: no manifest of dbt, an unreadable landing, an engine that is held or away.
     """
     project = read_project(project_dir)
     chosen = project.chosen(names)
-    if not any(path.exists() for path in (data.landing, data.duckdb, data.ledger)):
+    is_local = settings.engine() is Engine.DUCKDB
+    if is_local and not any(path.exists() for path in (data.landing, data.duckdb, data.ledger)):
         raise FlagmartError(
             f"{data.root} holds no data yet; run `flagmart ingest`, "
             "or point FLAGMART_DATA elsewhere"
         )
-    runs = manifest.read(data.landing / manifest.LANDING).runs
+    runs = landed_runs(data)
     found = Status(
         ingest={name: sum(getattr(run, name) for run in runs) for name in ("read", *_READ)}
     )
@@ -113,7 +115,7 @@ def status(names: list[str], project_dir: Path, data: DataFolder, wait_seconds: 
         )
     )
     with ledger.opened(data.ledger, read_only=True) as book:
-        if not data.duckdb.exists():
+        if is_local and not data.duckdb.exists():
             found.remarks.append(f"{data.duckdb} does not exist yet; run `dbt build`")
             for target in _targets(book, chosen):
                 found.places.append(_place(target, book, data, None))

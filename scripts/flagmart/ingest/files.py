@@ -15,7 +15,8 @@ from flagmart.ingest.records import WIRE_FORMAT, parse
 from flagmart.ingest.sources import RefusedError, Source, Stream, expand
 from flagmart.ingest.timestamps import Moment, Unit, decide
 from flagmart.settings import DataFolder
-from flagmart.warehouse.landing import DryRun, ParquetLanding, Run, RunResult
+from flagmart.warehouse import open_run
+from flagmart.warehouse.landing import DryRun, Run, RunResult
 
 SURVEYED = 1_000
 """Records of a file looked at to decide what its timestamps count."""
@@ -77,7 +78,7 @@ def ingest(
     """
     sources = expand(paths, data.root)
     inputs = tuple(str(path).encode("utf-8", "backslashreplace").decode() for path in paths)
-    opened = nullcontext(DryRun()) if dry_run else ParquetLanding(data).open_run("file", inputs)
+    opened = nullcontext(DryRun()) if dry_run else open_run(data, "file", inputs)
     total = sum(source.size for source in sources)
     reports: list[FileReport] = []
     done = events = 0

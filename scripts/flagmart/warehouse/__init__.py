@@ -1,14 +1,24 @@
-"""Engines behind one small protocol: what is said to an engine is said here and nowhere else."""
+"""Engines behind small protocols: what is said to an engine is said here and nowhere else.
+
+`DBT_TARGET` chooses the engine, as it does for dbt. An engine's modules are imported where it is
+chosen: ClickHouse's client need not be installed for DuckDB.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from flagmart import settings
+from flagmart.settings import Engine
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from flagmart.settings import DataFolder
+    from flagmart.warehouse.landing import Run
+    from flagmart.warehouse.manifest import LandedRun
     from flagmart.warehouse.protocol import Warehouse
 
 
@@ -20,13 +30,57 @@ def open_reader(
 
     Args:
         data: the data folder.
-        wait_seconds: how long to wait while another process holds the engine's file.
+        wait_seconds: how long to wait while another process holds DuckDB's file.
         say: told at once who holds it.
 
     Raises:
+        UsageError: the environment names no engine.
         FlagmartError: it does not exist, cannot be read, or is still held when the wait is over.
     """
-    from flagmart.warehouse import duckdb
+    if settings.engine() is Engine.CLICKHOUSE:
+        from flagmart.warehouse.clickhouse import reader as on_clickhouse
 
-    with duckdb.reader(data.duckdb, data.spool / "duckdb", wait_seconds, say) as reader:
-        yield reader
+        with on_clickhouse(settings.clickhouse(), data.spool / "clickhouse") as opened:
+            yield opened
+    else:
+        from flagmart.warehouse.duckdb import reader as on_duckdb
+
+        with on_duckdb(data.duckdb, data.spool / "duckdb", wait_seconds, say) as found:
+            yield found
+
+
+def open_run(data: DataFolder, source: str, inputs: tuple[str, ...]) -> AbstractContextManager[Run]:
+    """An ingest run, abandoned without a trace unless it is finished before the block ends.
+
+    Args:
+        data: the data folder; on ClickHouse only the reject file goes there.
+        source: clickhouse, postgres, mongodb or file.
+        inputs: what was asked to be read, to be noted with the run.
+
+    Raises:
+        UsageError: the environment names no engine.
+        FlagmartError: another process writes to this landing, or it is unusable.
+    """
+    if settings.engine() is Engine.CLICKHOUSE:
+        from flagmart.warehouse import clickhouse_landing
+
+        return clickhouse_landing.open_run(settings.clickhouse(), data, source, inputs)
+    from flagmart.warehouse.parquet_landing import ParquetLanding
+
+    return ParquetLanding(data).open_run(source, inputs)
+
+
+def landed_runs(data: DataFolder) -> tuple[LandedRun, ...]:
+    """The complete ingest runs, in order of `ingested_at`.
+
+    Raises:
+        UsageError: the environment names no engine.
+        FlagmartError: the landing cannot be read.
+    """
+    if settings.engine() is Engine.CLICKHOUSE:
+        from flagmart.warehouse import clickhouse_landing
+
+        return clickhouse_landing.runs(settings.clickhouse())
+    from flagmart.warehouse import manifest
+
+    return manifest.read(data.landing / manifest.LANDING).runs

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from flagmart.errors import FlagmartError
+from flagmart.warehouse import acknowledged as acknowledged_ids
 from flagmart.warehouse.protocol import Build, PartitionFigures, Relation, RunFigures
 
 if TYPE_CHECKING:
@@ -89,6 +90,12 @@ def _connect(
             time.sleep(min(_RETRY_SECONDS, max(0.0, until - time.monotonic())))
         except duckdb.Error as error:
             raise FlagmartError(f"{path}: {_first_line(error)}") from error
+
+
+def set_variables(connection: duckdb.DuckDBPyConnection, variables: dict[str, list[Any]]) -> None:
+    """Set session variables, to be read by `getvariable`."""
+    for name, value in variables.items():
+        connection.execute(f"set variable {_name(name)} = ?", [value])
 
 
 def _holder(message: str) -> str:
@@ -238,17 +245,9 @@ class DuckDB:
         )
 
     def _check(self, acknowledged: Sequence[IdFile]) -> None:
-        """See that every acknowledged id is there: an id that is not found would be sent again."""
-        if not acknowledged:
-            return
-        with closing(self._cursor(_spans(acknowledged))) as cursor:
-            found = int(cursor.execute(f"select count(*) {_ACKNOWLEDGED}").fetchall()[0][0])
-        expected = sum(last - first + 1 for file in acknowledged for first, last in file.ranges)
-        if found != expected:
-            raise FlagmartError(
-                f"{acknowledged[0].path.parent} holds {found:,} of {expected:,} acknowledged "
-                "message ids; put its files back, or the missing ones would be sent again"
-            )
+        if acknowledged:
+            with closing(self._cursor(acknowledged_ids.variables(acknowledged))) as cursor:
+                acknowledged_ids.check(cursor, acknowledged)
 
     def _columns(self, relation: Relation) -> set[str]:
         rows = self._rows(
@@ -275,8 +274,7 @@ class DuckDB:
 
     def _cursor(self, variables: dict[str, list[Any]]) -> duckdb.DuckDBPyConnection:
         cursor = self._connection.cursor()
-        for name, value in variables.items():
-            cursor.execute(f"set variable {_name(name)} = ?", [value])
+        set_variables(cursor, variables)
         return cursor
 
     def _stream(
@@ -288,21 +286,6 @@ class DuckDB:
             yield from cursor.sql(statement).to_arrow_reader(BATCH_ROWS)
 
 
-_ACKNOWLEDGED = """
-    from read_parquet(
-        getvariable('id_files'), filename = true, file_row_number = true
-    ) as ids
-    inner join (
-        select
-            unnest(getvariable('span_files')) as path,
-            unnest(getvariable('span_firsts')) as first_row,
-            unnest(getvariable('span_lasts')) as last_row
-    ) as spans
-        on ids.filename = spans.path
-        and ids.file_row_number between spans.first_row and spans.last_row
-"""
-
-
 def _unsent(
     relation: Relation, runs: Collection[datetime], acknowledged: Sequence[IdFile]
 ) -> tuple[str, dict[str, list[Any]]]:
@@ -310,24 +293,7 @@ def _unsent(
         f"from {_table(relation)} as messages "
         "where messages.ingested_at in (select unnest(getvariable('runs')))"
     )
-    variables = {"runs": sorted(runs), **_spans(acknowledged)}
+    variables = {"runs": sorted(runs), **acknowledged_ids.variables(acknowledged)}
     if not acknowledged:
         return chosen, variables
-    return (
-        f"""
-        from (select * {chosen}) as candidates
-        anti join (select ids.message_id {_ACKNOWLEDGED}) as acknowledged
-            on candidates.message_id = acknowledged.message_id
-        """,
-        variables,
-    )
-
-
-def _spans(acknowledged: Sequence[IdFile]) -> dict[str, list[Any]]:
-    spans = [(str(file.path), first, last) for file in acknowledged for first, last in file.ranges]
-    return {
-        "id_files": sorted({path for path, _, _ in spans}),
-        "span_files": [path for path, _, _ in spans],
-        "span_firsts": [first for _, first, _ in spans],
-        "span_lasts": [last for _, _, last in spans],
-    }
+    return acknowledged_ids.rest_of(f"(select * {chosen})"), variables

@@ -1,0 +1,232 @@
+"""Exports from ClickHouse: to the last byte what DuckDB delivers, and only what is new."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from flagmart import settings
+from flagmart.delivery import export as exporting
+from flagmart.delivery.report import Outcome, Report
+from flagmart.errors import FlagmartError
+from flagmart.settings import DataFolder
+from flagmart.warehouse.clickhouse import Reader
+from flagmart.warehouse.clickhouse_client import connected
+from flagmart.warehouse.protocol import PartitionFigures, Relation
+from support.clickhouse.server import Address, running
+from support.clickhouse_target import client as client_of
+from support.clickhouse_target import environment
+from support.command import START, flagmart
+from support.dbt_project import ROOT, build
+from support.segment_server import Answer, SegmentServer
+from support.segment_server import running as segment_running
+
+pytestmark = pytest.mark.xdist_group("clickhouse")
+
+KEY = "write-key-never-to-be-seen"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    with running(tmp_path_factory.mktemp("clickhouse")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(address: Address) -> Iterator[Client]:
+    with client_of(address) as opened:
+        yield opened
+
+
+@dataclass
+class Installation:
+    """One engine with a data folder of its own."""
+
+    data: Path
+    env: dict[str, str] | None
+    segment: SegmentServer
+
+    @property
+    def environment(self) -> dict[str, str]:
+        target = "target" if self.env is None else "target-other"
+        return {
+            **(self.env or {}),
+            "DBT_TARGET_PATH": str(self.data / target),
+            "SEGMENT_HOST": self.segment.url,
+            "SEGMENT_WRITE_KEY": KEY,
+        }
+
+    def ingest_and_build(self, source: Path, minutes: int) -> None:
+        at = START + timedelta(minutes=minutes)
+        flagmart("ingest", "files", str(source), data=self.data, at=at, env=self.environment)
+        build(data=self.data, env=self.env)
+
+    def export(self, *arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:
+        text = flagmart(
+            *("export", "--output", "json", *arguments),
+            data=self.data,
+            env=self.environment,
+            codes=(code,),
+        )
+        return {report["delivery"]: report for report in json.loads(text)}
+
+    def status(self) -> dict[str, Any]:
+        text = flagmart("status", "--output", "json", data=self.data, env=self.environment)
+        found = json.loads(text)
+        assert isinstance(found, dict)
+        return found
+
+    def files(self) -> dict[str, str]:
+        """Digest of every delivered file."""
+        root = self.data / "exports"
+        return {
+            str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in root.rglob("*")
+            if path.is_file()
+        }
+
+
+@dataclass
+class Both:
+    duck: Installation
+    click: Installation
+    sources: tuple[Path, Path]
+
+
+@pytest.fixture(scope="module")
+def both(address: Address, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    folder = tmp_path_factory.mktemp("both")
+    everything = folder / "all.jsonl"
+    options = "--events 6000 --users 90 --flags 4 --days 12 --start 2026-01-01 --seed 5 --dirty 0.3"
+    flagmart("generate", *options.split(), "--out", str(everything), data=folder)
+    lines = everything.read_bytes().splitlines(keepends=True)
+    source, later = folder / "most.jsonl", folder / "later.jsonl"
+    source.write_bytes(b"".join(lines[:-40]))
+    later.write_bytes(b"".join(lines[-40:]))
+    with segment_running(KEY) as one, segment_running(KEY) as other:
+        yield Both(
+            Installation(folder / "duck", None, one),
+            Installation(folder / "click", environment(address, "exports"), other),
+            (source, later),
+        )
+
+
+def test_both_engines_deliver_the_same_bytes(both: Both) -> None:
+    for minutes, source in enumerate(both.sources):
+        before, taken = both.click.files(), len(both.click.segment.taken)
+        for place in (both.duck, both.click):
+            place.ingest_and_build(source, minutes)
+        ours, theirs = both.click.export(), both.duck.export()
+        for name, report in ours.items():
+            assert report["outcome"] == Outcome.DELIVERED, report
+            assert {**report, "where": ""} == {**theirs[name], "where": ""}
+        assert both.click.files() == both.duck.files()
+        assert len(both.click.files()) > 20
+        # eight requests are in flight at a time, so they arrive in any order
+        assert sorted(both.click.segment.taken) == sorted(both.duck.segment.taken)
+        assert len(both.click.segment.taken) > taken
+        if minutes:
+            now = both.click.files()
+            changed = {Path(name).parent.name for name in now if before.get(name) != now[name]}
+            assert 0 < len(changed) < 5, "only the days that the second run brought events of"
+            assert 0 < ours["segment_tracks"]["rows"] <= 40
+    assert set(both.click.segment.ids().values()) == {1}
+    again = both.click.export()
+    assert {report["outcome"] for report in again.values()} == {Outcome.NOTHING_NEW}
+
+    status, duck = both.click.status(), both.duck.status()
+    assert all(account["holds"] for account in status["accounts"])
+    assert [place["unsent"] for place in status["places"]] == [0, 0, 0]
+    for name in ("ingest", "events", "chart_points", "exports", "exclusions", "accounts"):
+        assert status[name] == duck[name], name
+
+
+def test_what_is_acknowledged_is_left_out_of_a_run_that_changed(both: Both) -> None:
+    sent = len(both.click.segment.ids())
+    with closing(sqlite3.connect(both.click.data / "ledger.sqlite")) as book, book:
+        book.execute("update runs set rows = rows + 1")  # as if other rows had been there
+    for arguments in (["segment_tracks", "--dry-run"], ["segment_tracks"]):
+        report = both.click.export(*arguments)["segment_tracks"]
+        figures = (report["outcome"], report["rows"], report["already"])
+        assert figures == (Outcome.NOTHING_NEW, 0, sent)
+
+
+def test_what_failed_goes_with_the_next_run(both: Both) -> None:
+    with segment_running(KEY) as elsewhere:
+        elsewhere.answers = [Answer(200), Answer(200), Answer(200), Answer(400)]
+        click = replace(both.click, segment=elsewhere)
+        failed = click.export("segment_tracks", code=1)["segment_tracks"]
+        assert 0 < failed["rows"] < len(both.duck.segment.ids())
+        unsent = {place["where"]: place["unsent"] for place in click.status()["places"]}
+        rest = click.export("segment_tracks")["segment_tracks"]
+        assert rest["rows"] == unsent[f"{elsewhere.url}/v1/batch"]
+        assert rest["already"] == failed["rows"]
+        assert elsewhere.ids() == both.duck.segment.ids()
+
+
+def test_a_build_under_an_export_stops_it(
+    both: Both, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in both.click.environment.items():
+        monkeypatch.setenv(name, value)
+    partitions = Reader.partitions
+
+    def note(state: str) -> None:
+        client.command(
+            "alter table exports_builds.builds update state = {state:String} where 1 "
+            "settings mutations_sync = 2",
+            {"state": state},
+        )
+
+    def as_a_build_begins(reader: Reader, relation: Relation) -> list[PartitionFigures]:
+        note("running")
+        return partitions(reader, relation)
+
+    def export() -> Report:
+        options = exporting.Options(project_dir=ROOT)
+        [report] = exporting.export(["statsig_events"], options, DataFolder(both.click.data))
+        return report
+
+    monkeypatch.setattr(Reader, "partitions", as_a_build_begins)
+    report = export()
+    assert report.outcome is Outcome.FAILED
+    assert report.remarks == (
+        "dbt ran while this was reading; run the export again when it is done",
+    )
+    monkeypatch.setattr(Reader, "partitions", partitions)
+    assert "did not finish" in export().remarks[0]
+    note("finished")
+    assert export().outcome is Outcome.NOTHING_NEW
+
+
+def test_fewer_rows_than_counted_are_an_error(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in both.click.environment.items():
+        monkeypatch.setenv(name, value)
+    with connected(settings.clickhouse()) as opened:
+        assert sum(b.num_rows for b in opened.stream("select * from numbers(5)", expected=5)) == 5
+        assert list(opened.stream("select * from numbers(0)", expected=0)) == []
+        for select in ("select * from numbers(4)", "select * from numbers(0)"):
+            with pytest.raises(FlagmartError, match=r"gave [04] of 5 rows: it broke off"):
+                list(opened.stream(select, expected=5))
+        broken = "select throwIf(number = 1999999) from numbers(2000000)"
+        with pytest.raises(FlagmartError, match=r"ClickHouse at 127\.0\.0\.1"):
+            list(opened.stream(broken, expected=2_000_000))
+
+
+def test_artifacts_of_another_engine_are_refused(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in both.click.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DBT_TARGET_PATH", str(both.duck.data / "target"))
+    message = "was made for duckdb and DBT_TARGET says clickhouse; run `dbt build` with"
+    with pytest.raises(FlagmartError, match=message):
+        exporting.export([], exporting.Options(project_dir=ROOT), DataFolder(both.click.data))
