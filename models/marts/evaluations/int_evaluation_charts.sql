@@ -1,5 +1,9 @@
-{{ config(materialized="view") }}
-
+{{
+    config(
+        materialized="view",
+        pre_hook="{{ flagmart.all_text(ref('evaluation_charts')) }}",
+    )
+}}
 
 with charts as (
     select

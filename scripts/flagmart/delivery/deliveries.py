@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from flagmart.warehouse.protocol import Build, Relation, Warehouse
 _BAD = ("error", "fail", "runtime error", "partial success", "unfinished", "skipped")
 _CHECKS = {"test", "unit_test"}
 _BUILT = {"model", "seed", "snapshot"}
+
+PACKAGE = "flagmart"
+"""The dbt project that makes the events, be it the user's project itself or one that it imports."""
+_ACCOUNT = "accounts_for_every_event"
+_INSTALL_PATH = re.compile(r"^packages-install-path:\s*[\"']?([^\"'#\n]+)", re.MULTILINE)
 
 UNFINISHED = "dbt's last run did not finish; run `dbt build` again"
 
@@ -37,6 +43,8 @@ class Delivery:
     """A digest of whatever may change the rows beside the data: code, seeds, vars."""
     built_by: str
     """Invocation of dbt that built all of its lineage from this code; '' where none is known."""
+    accounted_as: str | None = None
+    """Its name in fct_export_exclusions, where its model promises to account for every event."""
 
     @property
     def destination(self) -> str:
@@ -90,7 +98,7 @@ class Project:
 
     deliveries: tuple[Delivery, ...]
     relations: dict[str, Relation]
-    """Of every model and seed, by its name."""
+    """Of every model and seed of flagmart's own, by its name."""
 
     def chosen(self, names: list[str]) -> list[Delivery]:
         """The deliveries with these names, in the project's order; all of them where none is given.
@@ -133,14 +141,12 @@ def read_project(project_dir: Path) -> Project:
         for result in results.get("results", [])
         if result["status"] == "success"
     }
-    project_file = project_dir / "dbt_project.yml"
+    files = _project_files(project_dir)
     outside = json.dumps(
-        [
-            project_file.read_text(encoding="utf-8") if project_file.exists() else "",
-            results.get("args", {}).get("vars") or {},
-        ],
+        [files, results.get("args", {}).get("vars") or {}],
         sort_keys=True,
     )
+    root = manifest.get("metadata", {}).get("project_name", PACKAGE)
     exposures = [
         (exposure, values)
         for exposure in manifest.get("exposures", {}).values()
@@ -153,6 +159,8 @@ def read_project(project_dir: Path) -> Project:
         if model not in manifest["nodes"]:
             raise FlagmartError(f"exposure {name}: {model} is not in the manifest; run `dbt build`")
         lineage = _lineage(manifest, model)
+        # a package whose settings are out of sight may have other ones since the last export
+        seen = {_package(node_id) for node_id in lineage} <= {root, *files}
         deliveries.append(
             Delivery(
                 name=name,
@@ -161,13 +169,14 @@ def read_project(project_dir: Path) -> Project:
                 model=model,
                 concerned=frozenset(_concerned(manifest, model, lineage, set(models.values()))),
                 code=_code(manifest, lineage, outside),
-                built_by=invocation if _tables(manifest, lineage) <= built else "",
+                built_by=invocation if seen and _tables(manifest, lineage) <= built else "",
+                accounted_as=_accounted_as(manifest, model),
             )
         )
     relations = {
         node["name"]: _relation(node)
-        for node in manifest["nodes"].values()
-        if node["resource_type"] in ("model", "seed")
+        for node_id, node in manifest["nodes"].items()
+        if node["resource_type"] in ("model", "seed") and _package(node_id) == PACKAGE
     }
     return Project(tuple(sorted(deliveries, key=lambda d: d.name)), relations)
 
@@ -191,6 +200,33 @@ def _results(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _package(node_id: str) -> str:
+    """The dbt project a node belongs to, as its unique id says: `model.flagmart.x`."""
+    return node_id.split(".")[1]
+
+
+def _project_files(project_dir: Path) -> dict[str, str]:
+    """The texts of dbt_project.yml, where vars stand: the project's own under '', its packages'."""
+    root = project_dir / "dbt_project.yml"
+    text = root.read_text(encoding="utf-8") if root.exists() else ""
+    found = _INSTALL_PATH.search(text)
+    folder = project_dir / (found[1].strip() if found else "dbt_packages")
+    packages = {
+        path.parent.name: path.read_text(encoding="utf-8")
+        for path in folder.glob("*/dbt_project.yml")
+    }
+    return {"": text, **packages}
+
+
+def _accounted_as(manifest: dict[str, Any], model: str) -> str | None:
+    """What the model's test that every event is accounted for calls the delivery, if it has one."""
+    for node in manifest["nodes"].values():
+        test = node.get("test_metadata") or {}
+        if node.get("attached_node") == model and test.get("name") == _ACCOUNT:
+            return str(test["kwargs"]["delivery"])
+    return None
 
 
 def _model_of(exposure: dict[str, Any]) -> str:
@@ -254,14 +290,15 @@ def _concerned(
 ) -> set[str]:
     """The lineage, and the tests that speak of this delivery.
 
-    A test does where it reads the delivery's model, or an ancestor without any other delivery's
-    model: the account of one delivery does not hold up another.
+    A test does where it reads the delivery's model, or an ancestor without the model of a delivery
+    beside this one: the account of one delivery does not hold up another.
     """
+    beside = delivered - lineage
     tests = set()
     for node_id, node in [*manifest["nodes"].items(), *manifest.get("unit_tests", {}).items()]:
         parents = set(node.get("depends_on", {}).get("nodes", []))
         if node["resource_type"] in _CHECKS and (
-            model in parents or (parents & lineage and not parents & delivered)
+            model in parents or (parents & lineage and not parents & beside)
         ):
             tests.add(node_id)
     return lineage | tests
