@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -205,6 +206,20 @@ def test_a_packages_own_vars_change_the_fingerprint(project: ExportProject, sett
     after = fingerprints(project)
     assert all(after.values())
     assert all(before[name] != after[name] for name in before)
+
+
+def test_vars_that_are_newer_than_the_build_are_not_what_was_built(project: ExportProject) -> None:
+    """Else rows of the old vars would go out as those of the new, and stay when these are built."""
+    began = "metadata|invocation_started_at"
+    package = as_a_package(project)
+    edit(project, "run_results.json", {began: "2999-01-01T00:00:00.000000Z"})
+    assert all(fingerprints(project).values())
+    edit(project, "run_results.json", {began: "2001-01-01T00:00:00.000000Z"})
+    assert not any(fingerprints(project).values())
+    # unpacked with the time that its archive says
+    for path in (package, project.project / "dbt_project.yml"):
+        os.utime(path, (0, 0))
+    assert not any(fingerprints(project).values())
 
 
 def test_a_package_whose_vars_are_out_of_sight_has_no_fingerprint(project: ExportProject) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +143,13 @@ def read_project(project_dir: Path) -> Project:
         if result["status"] == "success"
     }
     files = _project_files(project_dir)
+    if _changed_since(results, files):
+        invocation = ""
     outside = json.dumps(
-        [files, results.get("args", {}).get("vars") or {}],
+        [
+            {package: path.read_text(encoding="utf-8") for package, path in files.items()},
+            results.get("args", {}).get("vars") or {},
+        ],
         sort_keys=True,
     )
     root = manifest.get("metadata", {}).get("project_name", PACKAGE)
@@ -207,17 +213,25 @@ def _package(node_id: str) -> str:
     return node_id.split(".")[1]
 
 
-def _project_files(project_dir: Path) -> dict[str, str]:
-    """The texts of dbt_project.yml, where vars stand: the project's own under '', its packages'."""
+def _project_files(project_dir: Path) -> dict[str, Path]:
+    """Each dbt_project.yml, where vars stand: the project's own under '', its packages' by name."""
     root = project_dir / "dbt_project.yml"
-    text = root.read_text(encoding="utf-8") if root.exists() else ""
-    found = _INSTALL_PATH.search(text)
+    if not root.exists():
+        return {}
+    found = _INSTALL_PATH.search(root.read_text(encoding="utf-8"))
     folder = project_dir / (found[1].strip() if found else "dbt_packages")
-    packages = {
-        path.parent.name: path.read_text(encoding="utf-8")
-        for path in folder.glob("*/dbt_project.yml")
-    }
-    return {"": text, **packages}
+    return {"": root} | {path.parent.name: path for path in folder.glob("*/dbt_project.yml")}
+
+
+def _changed_since(results: dict[str, Any], files: dict[str, Path]) -> bool:
+    """Whether a file was written after the run began: its vars are not those of what was built."""
+    began = results.get("metadata", {}).get("invocation_started_at")
+    if began is None:
+        return False
+    # a copy may keep its old st_mtime, st_ctime says when it came here
+    known = [path.stat() for path in files.values()]
+    newest = max((max(stat.st_mtime, stat.st_ctime) for stat in known), default=0.0)
+    return newest > datetime.fromisoformat(began).timestamp()
 
 
 def _accounted_as(manifest: dict[str, Any], model: str) -> str | None:
