@@ -5,6 +5,7 @@
     "hackle_events": "int_hackle__events",
     "segment_tracks": "int_segment__tracks",
 } %}
+{%- do shaped.update(var("flagmart_exclusions")) %}
 
 {% for delivery, relation in shaped.items() %}
     select

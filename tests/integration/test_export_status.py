@@ -10,6 +10,7 @@ from support.export_project import BUILD, KEY, ExportProject, build_notes
 from support.segment_server import Answer, running
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 COUNTS = {"read": 310, "landed": 305, "equal_repeats": 2, "conflicting_repeats": 1, "unreadable": 2}
@@ -108,6 +109,41 @@ def test_each_account_that_does_not_hold_is_said(project: ExportProject) -> None
     found = status(project)
     assert broken(found) == []
     assert {"delivery": "hackle_events", "reason": "a", "events": 1} in found["exclusions"]
+
+
+def edit_manifest(project: ExportProject, change: Callable[[dict[str, Any]], object]) -> None:
+    path = project.project / "target" / "manifest.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def test_only_what_promises_an_account_is_asked_for_one(project: ExportProject) -> None:
+    test = "test.flagmart.account_of_hackle_events"
+    project.sql("create or replace view hackle_events as select * from statsig_events limit 299")
+    edit_manifest(project, lambda document: document["nodes"].pop(test))
+    found = status(project)
+    assert [a["name"] for a in found["accounts"] if "hackle" in a["name"]] == []
+    assert found["exports"]["hackle_events"] == 299
+
+
+def test_an_account_goes_by_the_name_that_the_test_gives(project: ExportProject) -> None:
+    """As where two deliveries take the rows of one model to two places."""
+    test = "test.flagmart.account_of_hackle_events"
+    project.sql(
+        "create or replace view hackle_events as select * from statsig_events limit 299",
+        "insert into fct_export_exclusions values ('by_another_name', 'x', 'a')",
+    )
+    assert broken(status(project, code=1)) == ["accepted = exported + excluded (hackle_events)"]
+    edit_manifest(
+        project,
+        lambda document: document["nodes"][test]["test_metadata"]["kwargs"].update(
+            delivery="by_another_name"
+        ),
+    )
+    found = status(project)
+    assert broken(found) == []
+    assert {"delivery": "by_another_name", "reason": "a", "events": 1} in found["exclusions"]
 
 
 def test_a_run_that_is_not_built_yet_is_no_fault(project: ExportProject) -> None:

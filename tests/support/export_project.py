@@ -214,8 +214,19 @@ class ExportProject:
                 "resource_type": "test",
                 "depends_on": {"nodes": parents, "macros": []},
             }
+        for name in META:
+            nodes[f"test.flagmart.account_of_{name}"] = {
+                "name": f"account_of_{name}",
+                "resource_type": "test",
+                "attached_node": f"model.flagmart.{name}",
+                "test_metadata": {
+                    "name": "accounts_for_every_event",
+                    "kwargs": {"delivery": name},
+                },
+                "depends_on": {"nodes": [f"model.flagmart.{name}"], "macros": []},
+            }
         manifest = {
-            "metadata": {"invocation_id": invocation},
+            "metadata": {"invocation_id": invocation, "project_name": "flagmart"},
             "nodes": nodes,
             "unit_tests": {},
             "macros": {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -183,6 +184,62 @@ def test_the_project_file_changes_the_fingerprint(project: ExportProject) -> Non
     before = fingerprints(project)["statsig_events"]
     (project.project / "dbt_project.yml").write_text("vars: {a: 1}\n")
     assert fingerprints(project)["statsig_events"] != before
+
+
+def as_a_package(project: ExportProject, install_path: str = "dbt_packages") -> Path:
+    """Make it the project of a user who imports flagmart; the package's dbt_project.yml."""
+    edit(project, "manifest.json", {"metadata|project_name": "acme"})
+    path = project.project / install_path / "flagmart" / "dbt_project.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text("vars: {a: 1}\n")
+    return path
+
+
+@pytest.mark.parametrize("setting", ["", "packages-install-path: 'else/where' # here\n"])
+def test_a_packages_own_vars_change_the_fingerprint(project: ExportProject, setting: str) -> None:
+    package = as_a_package(project, "else/where" if setting else "dbt_packages")
+    with (project.project / "dbt_project.yml").open("a") as file:
+        file.write(setting)
+    before = fingerprints(project)
+    assert all(before.values())
+    package.write_text("vars: {a: 2}\n")
+    after = fingerprints(project)
+    assert all(after.values())
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_vars_that_are_newer_than_the_build_are_not_what_was_built(project: ExportProject) -> None:
+    """Else rows of the old vars would go out as those of the new, and stay when these are built."""
+    began = "metadata|invocation_started_at"
+    package = as_a_package(project)
+    edit(project, "run_results.json", {began: "2999-01-01T00:00:00.000000Z"})
+    assert all(fingerprints(project).values())
+    edit(project, "run_results.json", {began: "2001-01-01T00:00:00.000000Z"})
+    assert not any(fingerprints(project).values())
+    # unpacked with the time that its archive says
+    for path in (package, project.project / "dbt_project.yml"):
+        os.utime(path, (0, 0))
+    assert not any(fingerprints(project).values())
+
+
+def test_a_package_whose_vars_are_out_of_sight_has_no_fingerprint(project: ExportProject) -> None:
+    as_a_package(project).unlink()
+    assert not any(fingerprints(project).values())
+
+
+def test_a_delivery_made_from_another_stands_and_falls_with_it(project: ExportProject) -> None:
+    parents = "nodes|model.flagmart.segment_tracks|depends_on|nodes"
+    edit(project, "manifest.json", {parents: ["model.flagmart.statsig_events"]})
+    failed = built({"test.flagmart.not_null_statsig": "fail"})
+    said = {name for name, d in deliveries(project).items() if d.refusal(failed)}
+    assert said == {"segment_tracks", "statsig_events"}
+
+
+def test_a_model_of_the_users_is_not_taken_for_one_of_ours(project: ExportProject) -> None:
+    node = {"name": "base_featbit__events", "resource_type": "model", "schema": "acme"}
+    edit(project, "manifest.json", {"nodes|model.acme.base_featbit__events": node})
+    relation = read_project(project.project).relations["base_featbit__events"]
+    assert str(relation) == "main.base_featbit__events"
 
 
 def test_a_large_seed_counts_by_its_content(project: ExportProject) -> None:

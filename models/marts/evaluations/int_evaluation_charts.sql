@@ -1,15 +1,19 @@
-{{ config(materialized="view") }}
-
+{{
+    config(
+        materialized="view",
+        pre_hook="{{ flagmart.all_text(ref('evaluation_charts')) }}",
+    )
+}}
 
 with charts as (
     select
-        chart_name,
-        nullif(env_id, '') as chart_env_id,
-        nullif(flag_key, '') as chart_flag_key,
-        starts_at,
-        nullif(ends_at, '') as chart_ends_at,
-        interval as chart_interval
-    from {{ ref("evaluation_charts") }}
+        seeded.chart_name,
+        nullif(seeded.env_id, '') as chart_env_id,
+        nullif(seeded.flag_key, '') as chart_flag_key,
+        seeded.starts_at,
+        nullif(seeded.ends_at, '') as chart_ends_at,
+        seeded.{{ adapter.quote("interval") }} as chart_interval
+    from {{ ref("evaluation_charts") }} as seeded
 ),
 
 newest as (
@@ -35,7 +39,7 @@ select
     chart_flag_key as flag_key,
     starts_at,
     chart_ends_at as ends_at,
-    chart_interval as interval,
+    chart_interval,
     case
         when starts_at like '-%' then end_ms - {{ flagmart.duration_ms("substr(starts_at, 2)") }}
         else {{ flagmart.epoch_ms(flagmart.timestamp_or_null("starts_at")) }}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,11 @@ from flagmart.warehouse.protocol import Build, Relation, Warehouse
 _BAD = ("error", "fail", "runtime error", "partial success", "unfinished", "skipped")
 _CHECKS = {"test", "unit_test"}
 _BUILT = {"model", "seed", "snapshot"}
+
+PACKAGE = "flagmart"
+"""The dbt project that makes the events, be it the user's project itself or one that it imports."""
+_ACCOUNT = "accounts_for_every_event"
+_INSTALL_PATH = re.compile(r"^packages-install-path:\s*[\"']?([^\"'#\n]+)", re.MULTILINE)
 
 UNFINISHED = "dbt's last run did not finish; run `dbt build` again"
 
@@ -38,6 +45,8 @@ class Delivery:
     """A digest of whatever may change the rows beside the data: code, seeds, vars."""
     built_by: str
     """Invocation of dbt that built all of its lineage from this code; '' where none is known."""
+    accounted_as: str | None = None
+    """Its name in fct_export_exclusions, where its model promises to account for every event."""
 
     @property
     def destination(self) -> str:
@@ -91,7 +100,7 @@ class Project:
 
     deliveries: tuple[Delivery, ...]
     relations: dict[str, Relation]
-    """Of every model and seed, by its name."""
+    """Of every model and seed of flagmart's own, by its name."""
 
     def chosen(self, names: list[str]) -> list[Delivery]:
         """The deliveries with these names, in the project's order; all of them where none is given.
@@ -142,14 +151,17 @@ def read_project(project_dir: Path) -> Project:
         for result in results.get("results", [])
         if result["status"] == "success"
     }
-    project_file = project_dir / "dbt_project.yml"
+    files = _project_files(project_dir)
+    if _changed_since(results, files):
+        invocation = ""
     outside = json.dumps(
         [
-            project_file.read_text(encoding="utf-8") if project_file.exists() else "",
+            {package: path.read_text(encoding="utf-8") for package, path in files.items()},
             results.get("args", {}).get("vars") or {},
         ],
         sort_keys=True,
     )
+    root = manifest.get("metadata", {}).get("project_name", PACKAGE)
     exposures = [
         (exposure, values)
         for exposure in manifest.get("exposures", {}).values()
@@ -162,6 +174,8 @@ def read_project(project_dir: Path) -> Project:
         if model not in manifest["nodes"]:
             raise FlagmartError(f"exposure {name}: {model} is not in the manifest; run `dbt build`")
         lineage = _lineage(manifest, model)
+        # a package whose settings are out of sight may have other ones since the last export
+        seen = {_package(node_id) for node_id in lineage} <= {root, *files}
         deliveries.append(
             Delivery(
                 name=name,
@@ -170,13 +184,14 @@ def read_project(project_dir: Path) -> Project:
                 model=model,
                 concerned=frozenset(_concerned(manifest, model, lineage, set(models.values()))),
                 code=_code(manifest, lineage, outside),
-                built_by=invocation if _tables(manifest, lineage) <= built else "",
+                built_by=invocation if seen and _tables(manifest, lineage) <= built else "",
+                accounted_as=_accounted_as(manifest, model),
             )
         )
     relations = {
         node["name"]: _relation(node)
-        for node in manifest["nodes"].values()
-        if node["resource_type"] in ("model", "seed")
+        for node_id, node in manifest["nodes"].items()
+        if node["resource_type"] in ("model", "seed") and _package(node_id) == PACKAGE
     }
     return Project(tuple(sorted(deliveries, key=lambda d: d.name)), relations)
 
@@ -200,6 +215,41 @@ def _results(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _package(node_id: str) -> str:
+    """The dbt project a node belongs to, as its unique id says: `model.flagmart.x`."""
+    return node_id.split(".")[1]
+
+
+def _project_files(project_dir: Path) -> dict[str, Path]:
+    """Each dbt_project.yml, where vars stand: the project's own under '', its packages' by name."""
+    root = project_dir / "dbt_project.yml"
+    if not root.exists():
+        return {}
+    found = _INSTALL_PATH.search(root.read_text(encoding="utf-8"))
+    folder = project_dir / (found[1].strip() if found else "dbt_packages")
+    return {"": root} | {path.parent.name: path for path in folder.glob("*/dbt_project.yml")}
+
+
+def _changed_since(results: dict[str, Any], files: dict[str, Path]) -> bool:
+    """Whether a file was written after the run began: its vars are not those of what was built."""
+    began = results.get("metadata", {}).get("invocation_started_at")
+    if began is None:
+        return False
+    # a copy may keep its old st_mtime, st_ctime says when it came here
+    known = [path.stat() for path in files.values()]
+    newest = max((max(stat.st_mtime, stat.st_ctime) for stat in known), default=0.0)
+    return newest > datetime.fromisoformat(began).timestamp()
+
+
+def _accounted_as(manifest: dict[str, Any], model: str) -> str | None:
+    """What the model's test that every event is accounted for calls the delivery, if it has one."""
+    for node in manifest["nodes"].values():
+        test = node.get("test_metadata") or {}
+        if node.get("attached_node") == model and test.get("name") == _ACCOUNT:
+            return str(test["kwargs"]["delivery"])
+    return None
 
 
 def _model_of(exposure: dict[str, Any]) -> str:
@@ -263,14 +313,15 @@ def _concerned(
 ) -> set[str]:
     """The lineage, and the tests that speak of this delivery.
 
-    A test does where it reads the delivery's model, or an ancestor without any other delivery's
-    model: the account of one delivery does not hold up another.
+    A test does where it reads the delivery's model, or an ancestor without the model of a delivery
+    beside this one: the account of one delivery does not hold up another.
     """
+    beside = delivered - lineage
     tests = set()
     for node_id, node in [*manifest["nodes"].items(), *manifest.get("unit_tests", {}).items()]:
         parents = set(node.get("depends_on", {}).get("nodes", []))
         if node["resource_type"] in _CHECKS and (
-            model in parents or (parents & lineage and not parents & delivered)
+            model in parents or (parents & lineage and not parents & beside)
         ):
             tests.add(node_id)
     return lineage | tests

@@ -100,8 +100,8 @@ def status(names: list[str], project_dir: Path, data: DataFolder, wait_seconds: 
     is_local = settings.engine() is Engine.DUCKDB
     if is_local and not any(path.exists() for path in (data.landing, data.duckdb, data.ledger)):
         raise FlagmartError(
-            f"{data.root} holds no data yet; run `flagmart ingest`, "
-            "or point FLAGMART_DATA elsewhere"
+            f"{data.root.absolute()} holds no data yet; run `flagmart ingest`, or point "
+            "FLAGMART_DATA elsewhere: it counts from the folder a command is started in"
         )
     runs = landed_runs(data)
     found = Status(
@@ -116,7 +116,10 @@ def status(names: list[str], project_dir: Path, data: DataFolder, wait_seconds: 
     )
     with ledger.opened(data.ledger, read_only=True) as book:
         if is_local and not data.duckdb.exists():
-            found.remarks.append(f"{data.duckdb} does not exist yet; run `dbt build`")
+            found.remarks.append(
+                f"{data.duckdb.absolute()} does not exist yet; run `dbt build` with a profile "
+                "that builds into it"
+            )
             for target in _targets(book, chosen):
                 found.places.append(_place(target, book, data, None))
             return found
@@ -250,7 +253,7 @@ def _exports(
     exclusions = _relation(found, project, reader, EXCLUSIONS)
     excluded: dict[object, int] = {}
     if exclusions is not None:
-        known = {delivery.name for delivery in chosen}
+        known = {name for d in chosen for name in (d.name, d.accounted_as)}
         found.exclusions = [
             Excluded(str(delivery), str(reason), int(str(count)))
             for delivery, reason, count in reader.counts(exclusions, ["delivery", "reason"])
@@ -263,12 +266,13 @@ def _exports(
             continue
         rows = int(str(reader.counts(delivery.relation, [])[0][0]))
         found.exports[delivery.name] = rows
-        if accepted is not None and exclusions is not None:
+        named = delivery.accounted_as
+        if named is not None and accepted is not None and exclusions is not None:
             found.accounts.append(
                 _account(
                     f"accepted = exported + excluded ({delivery.name})",
                     accepted,
-                    {"exported": rows, "excluded": excluded.get(delivery.name, 0)},
+                    {"exported": rows, "excluded": excluded.get(named, 0)},
                 )
             )
 
