@@ -41,6 +41,12 @@
             "alter table " ~ builds ~ ".node_results update status = 'unfinished' "
             ~ "where (select count() from " ~ builds ~ ".builds where state = 'running') > 0 settings mutations_sync = 2"
         ) -%}
+        {#- the server carries on for a client that was killed; what it still writes would come on top of this build's rows -#}
+        {%- do flagmart.run(
+            "kill query where (select count() from " ~ builds ~ ".builds where state = 'running') > 0 "
+            ~ "and user = currentUser() and startsWith(query, '/* {\"app\": \"dbt\"') "
+            ~ "and position(query, '`" ~ target.schema ~ "`.') > 0 and query_kind in ('Insert', 'Create', 'Delete') sync"
+        ) -%}
         {%- do flagmart.run("truncate table " ~ builds ~ ".builds") -%}
     {%- endif -%}
     insert into {{ builds }}.builds select '{{ invocation_id }}' as invocation_id, 'running' as state

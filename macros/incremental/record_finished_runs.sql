@@ -15,5 +15,5 @@
 
 {% macro finished_runs() -%}
     {#- The table of the newest ingest run that each incremental model holds: (node_id, ingested_at). -#}
-    flagmart_builds.finished_runs
+    {{ flagmart.builds_schema() }}.finished_runs
 {%- endmacro %}
