@@ -102,11 +102,13 @@ def _exposure(row: Mapping[str, str]) -> Facts:
 
 def _metric(row: Mapping[str, str]) -> Facts:
     own = _own(row)
-    event = row.get("event_type") or "CustomEvent"
+    named = row.get("event_type") or "CustomEvent"
+    # whatever v6 calls it, what stands in this table is a metric event
+    event = named if named in METRIC_EVENTS else "CustomEvent"
     user = own.get("user")
     names = {"keyId": row["user_key"], "name": row.get("user_name", "")}
     fields = {
-        "type": event,
+        "type": named,
         "eventName": row["event_name"],
         "numericValue": _float64(row["numeric_value"]),
         "user": _filled(names, user if isinstance(user, dict) else {}) or "",
@@ -115,6 +117,9 @@ def _metric(row: Mapping[str, str]) -> Facts:
     }
     return row["env_id"], event, row["event_name"], _text(fields, own)
 
+
+METRIC_EVENTS = frozenset(("CustomEvent", "PageView", "Click"))
+"""What the models take for a metric event."""
 
 EVENTS = Table(
     name="events",
