@@ -70,7 +70,9 @@ def test_a_metric_event_without_a_type_is_a_custom_event(kind: str | None) -> No
     row = without(METRIC, "event_type") | ({} if kind is None else {"event_type": kind})
     assert METRICS.facts(row)[1] == "CustomEvent"
     assert json.loads(METRICS.facts(row)[3])["type"] == "CustomEvent"
-    assert METRICS.facts({**METRIC, "event_type": "Custom"})[1] == "Custom", "kept as spelled"
+    _, event, _, properties = METRICS.facts({**METRIC, "event_type": "Custom"})
+    assert event == "CustomEvent"
+    assert json.loads(properties)["type"] == "Custom", "kept as spelled"
 
 
 @pytest.mark.parametrize("name", ["user_name", "variation_value"])
