@@ -1,4 +1,4 @@
-{{ config(materialized="table", order_by="(delivery, event_id)") }}
+{{ config(materialized="view") }}
 
 {%- set shaped = {
     "statsig_events": "int_statsig__events",

@@ -112,7 +112,9 @@ def an_evaluation(number: int, user: str, env: str = ENV, flag: str = "checkout"
         "userName": user,
         "variationId": "v1",
     }
-    return event(number, env_id=env, properties=json.dumps(properties))
+    return event(
+        number, env_id=env, distinct_id=properties["flagId"], properties=json.dumps(properties)
+    )
 
 
 def a_purchase(number: int, user: str) -> dict[str, Any]:
@@ -124,7 +126,9 @@ def a_purchase(number: int, user: str) -> dict[str, Any]:
         "applicationType": "Javascript",
         "envId": ENV,
     }
-    return event(number, event="CustomEvent", properties=json.dumps(properties))
+    return event(
+        number, event="CustomEvent", distinct_id="purchase", properties=json.dumps(properties)
+    )
 
 
 @pytest.fixture

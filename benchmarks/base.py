@@ -1,0 +1,209 @@
+"""The base model: its parse, its table, its increments and its memory, on both engines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+from measure import BIN, ROOT, Figures, pairs, run, seconds
+from rivals import (
+    clickhouse_barest,
+    clickhouse_per_field,
+    duckdb_barest,
+    duckdb_per_field,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+MODEL = "base_featbit__events"
+PARSED_TO = "\nextracted as (\n"
+"""Where the model's extraction ends and its rules begin."""
+SLICE = 5_000_000
+"""Lines generated at once, so that no more than 4 GB lie around as text."""
+
+
+def land(data: Path, events: int, seed: int, env: dict[str, str] | None = None) -> None:
+    """Generate clean events and ingest them, in runs of `SLICE` lines."""
+    source = data / "events.jsonl"
+    for begun in range(0, events, SLICE):
+        options = {
+            "--events": str(min(SLICE, events - begun)),
+            "--users": "20000",
+            "--flags": "20",
+            "--seed": str(seed + begun // SLICE),
+            "--out": str(source),
+        }
+        run([BIN / "flagmart", "generate", *(part for o in options.items() for part in o)], data)
+        run([BIN / "flagmart", "ingest", "files", source], data, env)
+        source.unlink()
+
+
+def compiled(data: Path, env: dict[str, str] | None = None) -> str:
+    """The model's SQL for a full refresh."""
+    run([BIN / "dbt", "--quiet", "compile", "--full-refresh", "--select", MODEL], data, env)
+    found = next((data / "target/compiled").rglob(f"{MODEL}.sql"))
+    return found.read_text(encoding="utf-8")
+
+
+def extraction(model: str) -> str:
+    """The model up to where its rules begin: every field of every shape, guard included."""
+    parsed, found, _ = model.partition(PARSED_TO)
+    if not found:
+        sys.exit(f"{MODEL} has no step `extracted` any more; tell benchmarks/base.py where it ends")
+    last = parsed.rstrip().rstrip(",")
+    return f"{last}\nselect * from with_all_names"
+
+
+def on_duckdb(data: Path, events: int, runs: int) -> dict[str, Figures]:
+    """Statements in one process with two threads, on the landing as it lies."""
+    land(data, events, 1)
+    run([BIN / "dbt", "--quiet", "run", "--select", MODEL, "--empty"], data)
+    model = compiled(data).replace('"flagmart".', "")
+    landed = "flagmart_landing.featbit_events"
+    with closing(duckdb.connect(str(data / "flagmart.duckdb"))) as engine:
+        engine.execute("set threads = 2")
+        engine.execute("set preserve_insertion_order = false")
+        # in the file, so that reading parquet is no part of what is compared
+        engine.execute(f"create table landed as select * from {landed}")
+        model = model.replace(landed, "landed")
+
+        def every_column(query: str) -> float:
+            """All columns worked out, none kept."""
+            names = [row[0] for row in engine.execute(f"describe ({query})").fetchall()]
+            counted = ", ".join(f'count("{name}")' for name in names)
+            return seconds(lambda: engine.execute(f"select {counted} from ({query})").fetchall())
+
+        def table(query: str) -> float:
+            engine.execute("drop table if exists made")
+            engine.execute("checkpoint")
+            return seconds(lambda: engine.execute(f"create table made as {query}").fetchall())
+
+        per_field, barest = duckdb_per_field("landed"), duckdb_barest("landed")
+        fields = extraction(model)
+        return {
+            "DuckDB: extract the fields / a query for each field": pairs(
+                lambda: every_column(fields), lambda: every_column(per_field), runs
+            ),
+            "DuckDB: build base / the barest single pass": pairs(
+                lambda: table(model), lambda: table(barest), runs
+            ),
+            "DuckDB: build base / a query for each field, stored": pairs(
+                lambda: table(model), lambda: table(per_field), runs
+            ),
+        }
+
+
+def on_clickhouse(data: Path, events: int, runs: int) -> dict[str, Figures]:
+    """Statements over HTTP with two threads."""
+    import clickhouse_connect
+
+    from support.clickhouse.server import started
+    from support.clickhouse_target import environment
+
+    with started(data / "engine") as (address, _):
+        env = environment(address, "bench")
+        land(data, events, 1, env)
+        run([BIN / "dbt", "--quiet", "run", "--select", MODEL, "--empty"], data, env)
+        model = compiled(data, env)
+        landed = "`bench_landing`.`featbit_events`"
+        if landed not in model:
+            sys.exit(f"{MODEL} does not read {landed}; tell benchmarks/base.py what it reads")
+        with closing(
+            clickhouse_connect.get_client(
+                host=address.host,
+                port=address.port,
+                username=address.user,
+                password=address.password,
+                settings={"max_threads": 2, "session_timezone": "UTC", "join_use_nulls": 1},
+                send_receive_timeout=3600,
+            )
+        ) as client:
+            fields = extraction(model)
+
+            def every_column(*queries: str) -> float:
+                return sum(seconds(lambda q=q: client.command(f"{q} format Null")) for q in queries)
+
+            def table(*queries: str) -> float:
+                spent = 0.0
+                for query in queries:
+                    client.command("drop table if exists default.made sync")
+                    spent += seconds(
+                        lambda q=query: client.command(
+                            "create table default.made engine = MergeTree "
+                            f"order by (ingested_at, event_id) as {q}"
+                        )
+                    )
+                return spent
+
+            per_field, barest = clickhouse_per_field(landed), clickhouse_barest(landed)
+            return {
+                "ClickHouse: extract the fields / a query for each field": pairs(
+                    lambda: every_column(fields), lambda: every_column(*per_field), runs
+                ),
+                "ClickHouse: build base / the barest single pass": pairs(
+                    lambda: table(model), lambda: table(barest), runs
+                ),
+                "ClickHouse: build base / a query for each field, stored": pairs(
+                    lambda: table(model), lambda: table(*per_field), runs
+                ),
+            }
+
+
+def _models_s(data: Path, *arguments: str, env: dict[str, str] | None = None) -> float:
+    """Seconds of all models of a dbt run, its start-up and end aside."""
+    run([BIN / "dbt", "--quiet", "run", *arguments], data, env)
+    results: list[dict[str, Any]] = json.loads((data / "target/run_results.json").read_bytes())[
+        "results"
+    ]
+    return sum(
+        float(step["execution_time"]) for step in results if step["unique_id"].startswith("model.")
+    )
+
+
+def increment(data: Path, events: int, runs: int) -> dict[str, Figures]:
+    """Models of a run over one in a hundred new events, against a full run over all."""
+    shutil.rmtree(data / "landing", ignore_errors=True)
+    (data / "flagmart.duckdb").unlink(missing_ok=True)
+    land(data, events, 1)
+    one_thread = ("--threads", "1")  # so that times add up
+    seed = iter(range(1_000, 2_000))
+    run([BIN / "dbt", "--quiet", "seed"], data)
+
+    def new() -> float:
+        land(data, events // 100, next(seed))
+        return _models_s(data, *one_thread)
+
+    def full() -> float:
+        return _models_s(data, "--full-refresh", *one_thread)
+
+    full()
+    return {"DuckDB: run with 1 % new events / full run": pairs(new, full, runs)}
+
+
+def little_memory(data: Path, events: int) -> dict[str, Figures]:
+    """Time per event of a full run in 1 GB, at four times the events against as many as given."""
+    limited = {"FLAGMART_DUCKDB_MEMORY": "1GB"}
+
+    def per_event(rows: int) -> float:
+        (data / "flagmart.duckdb").unlink(missing_ok=True)
+        run([BIN / "dbt", "--quiet", "seed"], data, limited)
+        return _models_s(data, "--threads", "1", env=limited) / rows
+
+    few = per_event(events)
+    land(data, 3 * events, 2)
+    many = per_event(4 * events)
+    return {
+        f"DuckDB in 1 GB: time per event, {4 * events:,} events / {events:,}": {
+            "ours_s": round(many * 4 * events, 2),
+            "rival_s": round(few * events, 2),
+            "ratio": round(many / few, 3),
+            "runs": 1,
+        }
+    }
