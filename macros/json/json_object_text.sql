@@ -27,8 +27,8 @@
         written: where that matters, they are looked for outside of strings, and commas left out, the others put into quotes,
         spelled as DuckDB spells them. What is costly works on '' wherever it is not needed, rather than being left to the
         branch of an `if`: ClickHouse works out both where a column is used in more than one. -#}
-    {%- set odd_number -%}'":[ \\t\\r\\n]*-?(?:[0-9]+(?:[.][0-9]+)?[eE]|[0-9]+[.]0+(?:[^0-9]|$)|0[.]0000|[0-9]{17,}[.])'{%- endset -%}
-    {%- set token -%}'"(?:[^"\\\\]|\\\\.)*"|-?[0-9][-+.0-9eE]*|(?i:-?(?:nan|inf(?:inity)?))|,[ \\t\\r\\n]*[\\]}]|(?s:.)'{%- endset -%}
+    {%- set odd_number -%}':[ \\t\\r\\n]*-?(?:[0-9]+(?:[.][0-9]+)?[eE]|[0-9]+[.]0+(?:[^0-9]|$)|0[.]0000|[0-9]{17,}[.])'{%- endset -%}
+    {%- set token -%}'"(?:[^"\\\\]|\\\\.)*"|-?[0-9][-+.0-9eE]*|(?i:-?(?:nan|inf(?:inity)?))|[\\[{][ \\t\\r\\n]*,|,[ \\t\\r\\n]*[\\]}]|(?s:.)'{%- endset -%}
     {%- set is_plain -%}
         (length({{ text }}) <= 2000 and isValidJSON({{ text }}) and not match({{ text }}, {{ odd_number }}))
     {%- endset -%}

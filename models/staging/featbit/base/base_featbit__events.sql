@@ -31,6 +31,7 @@
     "tag_2": "tag_2",
     "tag_3": "tag_3",
 } %}
+{%- set user_names = ["keyId", "name", "KeyId", "Name"] %}
 
 with landed as (
     select
@@ -70,11 +71,11 @@ named as (
 with_all_names as (
     select
         *,
-        {{ flagmart.json_member("named_user", "keyId") }} as metric_user_key,
-        {{ flagmart.json_member("named_user", "name") }} as metric_user_name,
+        {{ flagmart.json_member("named_user", "keyId", user_names) }} as metric_user_key,
+        {{ flagmart.json_member("named_user", "name", user_names) }} as metric_user_name,
         -- before 2.3.1 the user's fields were written in PascalCase
-        {{ flagmart.json_member("named_user", "KeyId", is_seldom=true) }} as older_user_key,
-        {{ flagmart.json_member("named_user", "Name", is_seldom=true) }} as older_user_name,
+        {{ flagmart.json_member("named_user", "KeyId", user_names) }} as older_user_key,
+        {{ flagmart.json_member("named_user", "Name", user_names) }} as older_user_name,
         case when is_evaluation then tag_3 else tag_2 end as tagged_user_name
     from named
 ),
@@ -250,7 +251,7 @@ select
     tag_2,
     tag_3,
     occurred_at,
-    cast(occurred_at as date) as occurred_on,
+    {{ flagmart.date_or_null("occurred_at") }} as occurred_on,
     ingested_at,
     source,
     source_ingested_at,
