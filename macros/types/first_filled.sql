@@ -1,5 +1,5 @@
 {% macro first_filled(values) -%}
-    {#- The first of the text expressions in the list `values` that is neither null nor empty; null where all are. -#}
+    {#- The first of the text expressions in the list `values` that is neither null nor empty; '' where all are. -#}
     {{ adapter.dispatch("first_filled", "flagmart")(values) }}
 {%- endmacro %}
 
@@ -8,9 +8,9 @@
 {%- endmacro %}
 
 {% macro duckdb__first_filled(values) -%}
-    coalesce({% for value in values %}nullif({{ value }}, ''){{ ", " if not loop.last }}{% endfor %})
+    coalesce({% for value in values %}nullif({{ value }}, ''), {% endfor %}'')
 {%- endmacro %}
 
 {% macro clickhouse__first_filled(values) -%}
-    multiIf({% for value in values %}notEmpty({{ value }}), {{ value }}, {% endfor %}null)
+    multiIf({% for value in values %}notEmpty({{ value }}), assumeNotNull({{ value }}), {% endfor %}'')
 {%- endmacro %}

@@ -21,14 +21,15 @@
 
 {% macro clickhouse__listed(conditions) -%}
     {#- one bit a condition, so that rows where none holds cost no text -#}
-    nullIf(arrayStringConcat(arrayMap(
+    {%- set bits -%}
+        ({%- for condition in conditions.values() %}
+        bitShiftLeft(toUInt16(ifNull({{ condition }}, false)), {{ loop.index0 }}){{ " +" if not loop.last }}
+        {%- endfor %})
+    {%- endset -%}
+    if({{ bits }} = 0, null, arrayStringConcat(arrayMap(
         place -> [
             {%- for name in conditions %}'{{ name }}'{{ ", " if not loop.last }}{% endfor -%}
         ][place + 1],
-        bitPositionsToArray(
-            {%- for condition in conditions.values() %}
-            bitShiftLeft(toUInt32(ifNull({{ condition }}, false)), {{ loop.index0 }}){{ " +" if not loop.last }}
-            {%- endfor %}
-        )
-    ), ','), '')
+        bitPositionsToArray({{ bits }})
+    ), ','))
 {%- endmacro %}

@@ -91,6 +91,7 @@ extracted as (
         case
             when is_evaluation
                 then {{ flagmart.first_filled(["named_variation_id", "tag_1"]) }}
+            else ''
         end as found_variation_id,
         case
             -- since v6 there are no tags, and what is stored counts for experiments
@@ -103,6 +104,7 @@ extracted as (
         case
             when is_metric
                 then {{ flagmart.first_filled(["named_event_name", "distinct_id"]) }}
+            else ''
         end as found_event_name,
         case
             when is_metric
@@ -121,6 +123,7 @@ with_flag as (
                     flagmart.without_prefix("named_flag_id", "found_env_id || '-'"),
                     flagmart.without_prefix("distinct_id", "found_env_id || '-'"),
                 ]) }}
+            else ''
         end as found_flag_key
     from extracted
 ),
@@ -130,12 +133,12 @@ judged as (
         *,
         case
             when not is_object then 'invalid_properties_json'
-            when found_env_id is null then 'missing_env_id'
+            when found_env_id = '' then 'missing_env_id'
             when not is_evaluation and not is_metric then 'unknown_event'
-            when is_evaluation and found_flag_key is null then 'missing_flag_key'
-            when found_user_key is null then 'missing_user_key'
-            when is_evaluation and found_variation_id is null then 'missing_variation_id'
-            when is_metric and found_event_name is null then 'missing_event_name'
+            when is_evaluation and found_flag_key = '' then 'missing_flag_key'
+            when found_user_key = '' then 'missing_user_key'
+            when is_evaluation and found_variation_id = '' then 'missing_variation_id'
+            when is_metric and found_event_name = '' then 'missing_event_name'
             when occurred_at is null then 'missing_timestamp'
             when
                 occurred_at < {{ flagmart.timestamp_literal(var("flagmart_earliest_plausible_date")) }}
@@ -168,7 +171,7 @@ may_be_retries as (
         ingested_at,
         found_env_id as env_id,
         event,
-        coalesce(found_flag_key, found_event_name) as name,
+        case when is_evaluation then found_flag_key else found_event_name end as name,
         found_user_key as user_key,
         found_variation_id as variation_id,
         found_numeric_value as numeric_value,
@@ -184,7 +187,7 @@ may_be_retries as (
             event,
             case when outcome = 'evaluation' then flag_key else event_name end as name,
             user_key,
-            nullif(variation_id, '') as variation_id,
+            variation_id,
             numeric_value,
             {{ flagmart.epoch_ms("occurred_at") }} as occurred_ms
         from {{ this }}
@@ -229,20 +232,20 @@ settled as (
 
 select
     event_id,
-    coalesce(found_env_id, '') as env_id,
+    found_env_id as env_id,
     event,
     distinct_id,
     case when found_reject_reason is not null then received_properties else '' end as properties,
-    coalesce(found_flag_key, '') as flag_key,
+    found_flag_key as flag_key,
     coalesce(named_flag_id, '') as flag_id,
-    coalesce(found_variation_id, '') as variation_id,
+    found_variation_id as variation_id,
     case when is_evaluation then named_variation_value end as variation_value,
     found_send_to_experiment as send_to_experiment,
-    coalesce(found_event_name, '') as event_name,
+    found_event_name as event_name,
     found_numeric_value as numeric_value,
     case when is_metric then named_application_type end as application_type,
-    coalesce(found_user_key, '') as user_key,
-    found_user_name as user_name,
+    found_user_key as user_key,
+    nullif(found_user_name, '') as user_name,
     coalesce(named_route, '') as route,
     coalesce(named_account_id, '') as account_id,
     coalesce(named_project_id, '') as project_id,
