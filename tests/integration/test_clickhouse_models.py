@@ -21,6 +21,7 @@ RELATIONS = (
     "stg_featbit__flag_evaluations",
     "stg_featbit__metric_events",
     "stg_featbit__rejected_events",
+    "fct_event_quality",
     "fct_evaluation_counts",
     "int_evaluation_charts",
     "fct_evaluation_chart_points",

@@ -17,6 +17,7 @@ from support.segment_server import BATCH_SCHEMA, running
 
 TABLES = (
     "base_featbit__events",
+    "fct_event_quality",
     "fct_evaluation_counts",
     "fct_evaluation_chart_points",
     "fct_export_exclusions",
@@ -84,6 +85,33 @@ def test_outcomes_and_reasons(whole: Path, expected: Expected) -> None:
     )
     assert dict(reasons) == dict(expected.reasons)
     assert len(reasons) >= 4
+
+
+@pytest.mark.xdist_group("whole")
+def test_a_day_of_many_rejected_events_is_warned_of(whole: Path, expected: Expected) -> None:
+    counted = query(
+        whole,
+        """
+        select outcome, reject_reason, cast(sum(events) as bigint)
+        from fct_event_quality group by all
+        """,
+    )
+    outcomes: Counter[str] = Counter()
+    for outcome, _, events in counted:
+        outcomes[outcome] += events
+    assert outcomes == expected.outcomes
+    assert {why: events for _, why, events in counted if why} == dict(expected.reasons)
+
+    share = expected.outcomes["rejected"] / expected.outcomes.total()
+    for limit, status in ((share - 0.001, "warn"), (share + 0.001, "pass")):
+        limits = json.dumps(
+            {"flagmart_warn_rejected_share": limit, "flagmart_warn_mismatched_share": 1}
+        )
+        ran = run_dbt("test", "--select", "fct_event_quality", "--vars", limits, data=whole)
+        assert ran.returncode == 0, ran.stdout
+        results = json.loads((whole / "target/run_results.json").read_text())["results"]
+        warned = {r["status"] for r in results if "many_events_were_rejected" in r["unique_id"]}
+        assert warned == {status}
 
 
 @pytest.mark.xdist_group("whole")
