@@ -18,7 +18,9 @@
 {% macro clickhouse__json_member(field, name, names) -%}
     {#- all of them in one pass: what stands in a select list more than once is worked out once -#}
     tupleElement(JSONExtract(
-        if(startsWith(ifNull({{ field }}, ''), '{'), ifNull({{ field }}, ''), ''),
+        if(
+            startsWith(ifNull({{ field }}, ''), '{'), {{ flagmart.json_object_text("ifNull(" ~ field ~ ", '')") }}, ''
+        ),
         'Tuple({% for each in names %}{{ each }} Nullable(String){{ ", " if not loop.last }}{% endfor %})'
     ), '{{ name }}')
 {%- endmacro %}
