@@ -1,9 +1,8 @@
 """The same models on ClickHouse's engine: every row equal to DuckDB's, after several builds."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -12,25 +11,10 @@ from support.clickhouse.server import Address, running
 from support.clickhouse_target import client as client_of
 from support.clickhouse_target import environment, rows
 from support.command import START, flagmart
-from support.dbt_project import build, query, run_dbt
+from support.dbt_project import build, run_dbt
+from support.relations import different, on_clickhouse, on_duckdb
 
 pytestmark = pytest.mark.xdist_group("clickhouse")
-
-RELATIONS = (
-    "base_featbit__events",
-    "stg_featbit__flag_evaluations",
-    "stg_featbit__metric_events",
-    "stg_featbit__rejected_events",
-    "fct_event_quality",
-    "fct_evaluation_counts",
-    "int_evaluation_charts",
-    "fct_evaluation_chart_points",
-    "int_exports__environments",
-    "statsig_events",
-    "hackle_events",
-    "segment_tracks",
-    "fct_export_exclusions",
-)
 
 
 @pytest.fixture(scope="module")
@@ -49,34 +33,6 @@ def target(address: Address) -> dict[str, str]:
 def client(address: Address) -> Iterator[Client]:
     with client_of(address) as opened:
         yield opened
-
-
-def plain(value: Any) -> Any:
-    """A value as both engines' clients give it."""
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=None)
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, dict):
-        return tuple(value.items())
-    return value
-
-
-def different(data: Path, client: Client) -> dict[str, Any]:
-    """Per relation, rows that one engine has and the other has not."""
-    found = {}
-    for relation in RELATIONS:
-        columns = ", ".join(f'"{row[0]}"' for row in query(data, f"describe {relation}"))
-        ours = {tuple(map(plain, row)) for row in query(data, f"select {columns} from {relation}")}
-        found_rows = rows(client, f"select {columns} from `flagmart-tests`.{relation}")
-        theirs = {tuple(map(plain, row)) for row in found_rows}
-        assert len(found_rows) == query(data, f"select count(*) from {relation}")[0][0], relation
-        if ours != theirs:
-            found[relation] = (
-                sorted(ours - theirs, key=str)[:2],
-                sorted(theirs - ours, key=str)[:2],
-            )
-    return found
 
 
 def test_both_engines_give_the_same_rows(
@@ -100,13 +56,13 @@ def test_both_engines_give_the_same_rows(
         flagmart("ingest", "files", str(slice_), data=tmp_path, at=at, env=target)
         build(data=tmp_path)
         build(data=tmp_path, env=target)
-    assert different(tmp_path, client) == {}
+    assert different(on_duckdb(tmp_path), on_clickhouse(tmp_path, client, "flagmart-tests")) == {}
     assert rows(client, "describe `flagmart-tests_landing`.featbit_events") == columns
     assert columns == rows(client, "describe `flagmart-tests_landing`.landed_events")
 
     ran = run_dbt("build", data=tmp_path, env=target)
     assert ran.returncode == 0, ran.stdout
-    assert different(tmp_path, client) == {}
+    assert different(on_duckdb(tmp_path), on_clickhouse(tmp_path, client, "flagmart-tests")) == {}
     assert rows(client, "select state from `flagmart-tests_builds`.builds") == [("finished",)]
 
 

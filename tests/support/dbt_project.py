@@ -24,17 +24,22 @@ def run_dbt(
     return subprocess.run(
         [DBT, "--warn-error-options", _WARNINGS, *arguments],
         cwd=project,
-        env={
-            **os.environ,
-            **(env or {}),
-            "FLAGMART_DATA": str(data),
-            "DBT_TARGET_PATH": str(data / ("target" if env is None else "target-other")),
-            "DBT_LOG_PATH": str(data / "logs"),
-        },
+        env=dbt_environment(data, env),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def dbt_environment(data: Path, env: Mapping[str, str] | None) -> dict[str, str]:
+    """Where dbt finds and leaves everything; `env` names another engine than DuckDB."""
+    return {
+        **os.environ,
+        **(env or {}),
+        "FLAGMART_DATA": str(data),
+        "DBT_TARGET_PATH": str(data / ("target" if env is None else "target-other")),
+        "DBT_LOG_PATH": str(data / "logs"),
+    }
 
 
 def build(
