@@ -105,7 +105,8 @@ class Reader:
         listed, parameters = many("days", [day.isoformat() for day in sorted(days)], "Date")
         chosen = f"from {_table(relation)} where partition_on in (select arrayJoin({listed}))"
         return self._stream(
-            f"partition_on, {_list(columns)}",
+            # a Date would come as a number from engines before 26.3
+            f"toDate32(partition_on) as day, {_list(columns)}",
             chosen,
             parameters,
             f"order by partition_on, {_list(order)}",

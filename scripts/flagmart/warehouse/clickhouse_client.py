@@ -34,7 +34,6 @@ _SETTINGS: dict[str, Any] = {
     "join_use_nulls": 1,
     # the types that DuckDB's reader gives
     "output_format_arrow_string_as_string": 1,
-    "output_format_arrow_date_as_uint16": 0,
     # an insert that is acknowledged is in the table; newer servers would gather several first
     "async_insert": 0,
     # what does not fit into a gigabyte goes to the server's disk
