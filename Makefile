@@ -28,7 +28,7 @@ demo: .venv/installed ## generate, ingest, build, deliver; ends with what lies w
 	@sh scripts/demo/run.sh
 
 test: setup lint ## lint, then every test
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup -m "not soak"
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not soak"
 
 lint: setup ## sqlfluff, ruff, mypy, dbt parse with warnings as errors
 	@$(BIN)/ruff check --quiet

@@ -29,8 +29,6 @@ from support.dbt_project import ROOT, build
 from support.segment_server import Answer, SegmentServer
 from support.segment_server import running as segment_running
 
-pytestmark = pytest.mark.xdist_group("clickhouse")
-
 KEY = "write-key-never-to-be-seen"
 
 

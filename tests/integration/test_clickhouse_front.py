@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
-pytestmark = pytest.mark.xdist_group("clickhouse_front")
-
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Address, int]]:

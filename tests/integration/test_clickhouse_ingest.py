@@ -38,8 +38,6 @@ from support.landed import event, lines, rejects
 from support.landed import rows as parquet_rows
 from support.landed import runs as parquet_runs
 
-pytestmark = pytest.mark.xdist_group("clickhouse")
-
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:

@@ -14,8 +14,6 @@ from support.command import START, flagmart
 from support.dbt_project import build, run_dbt
 from support.relations import different, on_clickhouse, on_duckdb
 
-pytestmark = pytest.mark.xdist_group("clickhouse")
-
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:

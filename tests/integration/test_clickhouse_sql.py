@@ -23,7 +23,6 @@ def lint(path: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.xdist_group("clickhouse")
 def test_what_is_compiled_for_clickhouse_parses(tmp_path: Path) -> None:
     with running(tmp_path / "clickhouse") as address:
         target = {

@@ -20,8 +20,6 @@ from support.command import START, flagmart
 from support.dbt_project import DBT, ROOT, build, dbt_environment, query
 from support.relations import Rows, different, on_clickhouse, on_duckdb
 
-pytestmark = pytest.mark.xdist_group("incremental")
-
 DATABASE = "growing"
 COLLAPSE = {"flagmart_collapse_client_retries": True}
 SLICES = 6

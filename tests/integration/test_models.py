@@ -43,7 +43,6 @@ def expected(stream: list[bytes]) -> Expected:
     return expect(stream, START)
 
 
-@pytest.mark.xdist_group("whole")
 def test_every_line_is_accounted_for(whole: Path, expected: Expected) -> None:
     manifest = json.loads((whole / "landing/featbit_events/manifest.json").read_text())
     run = manifest["runs"][0]
@@ -54,7 +53,6 @@ def test_every_line_is_accounted_for(whole: Path, expected: Expected) -> None:
     assert run["landed"] == expected.outcomes.total()
 
 
-@pytest.mark.xdist_group("whole")
 def test_outcomes_and_reasons(whole: Path, expected: Expected) -> None:
     outcomes = query(whole, "select outcome, count(*) from base_featbit__events group by outcome")
     assert dict(outcomes) == dict(expected.outcomes)
@@ -66,7 +64,6 @@ def test_outcomes_and_reasons(whole: Path, expected: Expected) -> None:
     assert len(reasons) >= 4
 
 
-@pytest.mark.xdist_group("whole")
 def test_a_day_of_many_rejected_events_is_warned_of(whole: Path, expected: Expected) -> None:
     counted = query(
         whole,
@@ -93,7 +90,6 @@ def test_a_day_of_many_rejected_events_is_warned_of(whole: Path, expected: Expec
         assert warned == {status}
 
 
-@pytest.mark.xdist_group("whole")
 def test_counts_per_quarter_hour(whole: Path, expected: Expected) -> None:
     counts = query(
         whole,
@@ -102,7 +98,6 @@ def test_counts_per_quarter_hour(whole: Path, expected: Expected) -> None:
     assert {row[:3]: row[3] for row in counts} == dict(expected.buckets)
 
 
-@pytest.mark.xdist_group("whole")
 def test_chart_points_have_no_gaps_and_add_up(whole: Path, expected: Expected) -> None:
     newest = max(bucket for _, _, bucket in expected.buckets) + 900_000
     since = newest - 30 * 86_400_000
@@ -124,7 +119,6 @@ def test_chart_points_have_no_gaps_and_add_up(whole: Path, expected: Expected) -
     }
 
 
-@pytest.mark.xdist_group("whole")
 def test_every_accepted_event_reaches_every_destination_once_or_is_excluded(whole: Path) -> None:
     with running("key") as server:
         segment = {"SEGMENT_HOST": server.url, "SEGMENT_WRITE_KEY": "key"}
@@ -308,7 +302,6 @@ BREAKS = {
 }
 
 
-@pytest.mark.xdist_group("whole")
 def test_every_kind_of_dbt_test_fails_on_the_fault_it_is_there_for(
     whole: Path, tmp_path: Path
 ) -> None:

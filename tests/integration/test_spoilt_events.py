@@ -31,8 +31,6 @@ from support.json_text import same
 from support.mutations import Mutations, from_lines, samples
 from support.oracle import REASONS, Envelope, judge
 
-pytestmark = pytest.mark.xdist_group("clickhouse")
-
 RECORDS = int(os.environ.get("FLAGMART_MUTATIONS", "20000"))
 SEED = int(os.environ.get("FLAGMART_MUTATIONS_SEED", "1"))
 BLOCK = 50_000
