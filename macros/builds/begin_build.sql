@@ -23,6 +23,13 @@
 {% macro clickhouse__begin_build() -%}
     {%- set builds = flagmart.builds_schema() -%}
     {%- if execute -%}
+        {%- set release = run_query("select version()").columns[0].values()[0] -%}
+        {#- as in the command's clickhouse_client.py -#}
+        {%- if release.split(".")[:2] | map("int") | list < [25, 8] -%}
+            {{ exceptions.raise_compiler_error(
+                "ClickHouse is of release " ~ release ~ ", and 25.8 is the oldest that flagmart runs on; update the server"
+            ) }}
+        {%- endif -%}
         {%- do flagmart.run("create database if not exists " ~ builds) -%}
         {%- do flagmart.run(
             "create table if not exists " ~ builds ~ ".builds (invocation_id String, state String) "

@@ -1,14 +1,10 @@
 """Exports from ClickHouse: to the last byte what DuckDB delivers, and only what is new."""
 
-import hashlib
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -24,12 +20,11 @@ from flagmart.warehouse.protocol import PartitionFigures, Relation
 from support.clickhouse.server import Address, running
 from support.clickhouse_target import client as client_of
 from support.clickhouse_target import environment
-from support.command import START, flagmart
-from support.dbt_project import ROOT, build
-from support.segment_server import Answer, SegmentServer
+from support.command import flagmart
+from support.dbt_project import ROOT
+from support.installation import SEGMENT_KEY, Installation
+from support.segment_server import Answer
 from support.segment_server import running as segment_running
-
-KEY = "write-key-never-to-be-seen"
 
 
 @pytest.fixture(scope="module")
@@ -42,54 +37,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
 def client(address: Address) -> Iterator[Client]:
     with client_of(address) as opened:
         yield opened
-
-
-@dataclass
-class Installation:
-    """One engine with a data folder of its own."""
-
-    data: Path
-    env: dict[str, str] | None
-    segment: SegmentServer
-
-    @property
-    def environment(self) -> dict[str, str]:
-        target = "target" if self.env is None else "target-other"
-        return {
-            **(self.env or {}),
-            "DBT_TARGET_PATH": str(self.data / target),
-            "SEGMENT_HOST": self.segment.url,
-            "SEGMENT_WRITE_KEY": KEY,
-        }
-
-    def ingest_and_build(self, source: Path, minutes: int) -> None:
-        at = START + timedelta(minutes=minutes)
-        flagmart("ingest", "files", str(source), data=self.data, at=at, env=self.environment)
-        build(data=self.data, env=self.env)
-
-    def export(self, *arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:
-        text = flagmart(
-            *("export", "--output", "json", *arguments),
-            data=self.data,
-            env=self.environment,
-            codes=(code,),
-        )
-        return {report["delivery"]: report for report in json.loads(text)}
-
-    def status(self) -> dict[str, Any]:
-        text = flagmart("status", "--output", "json", data=self.data, env=self.environment)
-        found = json.loads(text)
-        assert isinstance(found, dict)
-        return found
-
-    def files(self) -> dict[str, str]:
-        """Digest of every delivered file."""
-        root = self.data / "exports"
-        return {
-            str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in root.rglob("*")
-            if path.is_file()
-        }
 
 
 @dataclass
@@ -109,7 +56,7 @@ def both(address: Address, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     source, later = folder / "most.jsonl", folder / "later.jsonl"
     source.write_bytes(b"".join(lines[:-40]))
     later.write_bytes(b"".join(lines[-40:]))
-    with segment_running(KEY) as one, segment_running(KEY) as other:
+    with segment_running(SEGMENT_KEY) as one, segment_running(SEGMENT_KEY) as other:
         yield Both(
             Installation(folder / "duck", None, one),
             Installation(folder / "click", environment(address, "exports"), other),
@@ -158,7 +105,7 @@ def test_what_is_acknowledged_is_left_out_of_a_run_that_changed(both: Both) -> N
 
 
 def test_what_failed_goes_with_the_next_run(both: Both) -> None:
-    with segment_running(KEY) as elsewhere:
+    with segment_running(SEGMENT_KEY) as elsewhere:
         elsewhere.answers = [Answer(200), Answer(200), Answer(200), Answer(400)]
         click = replace(both.click, segment=elsewhere)
         failed = click.export("segment_tracks", code=1)["segment_tracks"]

@@ -18,7 +18,7 @@ from flagmart.warehouse.duckdb import BATCH_ROWS, MEMORY_LIMIT, set_variables
 from flagmart.warehouse.protocol import Build, PartitionFigures, Relation, RunFigures
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Sequence
+    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flagmart.warehouse.protocol import IdFile
 
 
+_DAYS = ("Date", "Nullable(Date)")
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - moments are UTC without zone, as DuckDB gives them
 
 
@@ -48,8 +49,16 @@ def _table(relation: Relation) -> str:
     return f"{name(relation.schema)}.{name(relation.name)}"
 
 
-def _list(columns: Sequence[str]) -> str:
-    return ", ".join(name(column) for column in columns)
+def _list(columns: Sequence[str], types: Mapping[str, str] | None = None) -> str:
+    """Columns in quotes; with their types, days as a type that reaches Arrow as a date.
+
+    Engines before 26.3 give `Date` as a whole number.
+    """
+    days = {column for column, kind in (types or {}).items() if kind in _DAYS}
+    return ", ".join(
+        f"toDate32({name(column)}) as {name(column)}" if column in days else name(column)
+        for column in columns
+    )
 
 
 class Reader:
@@ -86,7 +95,7 @@ class Reader:
         """See Warehouse."""
         self._require(relation, ["partition_on", "ingested_at"])
         rows = self._client.rows(
-            f"select partition_on, count(), max(ingested_at) from {_table(relation)} "
+            f"select toDate32(partition_on), count(), max(ingested_at) from {_table(relation)} "
             "group by partition_on order by partition_on"
         )
         if any(day is None for day, _, _ in rows):
@@ -101,15 +110,17 @@ class Reader:
         days: Collection[date],
     ) -> Generator[pa.RecordBatch, None, None]:
         """See Warehouse."""
-        self._require(relation, ["partition_on", *columns])
+        types = self._require(relation, ["partition_on", *columns])
         listed, parameters = many("days", [day.isoformat() for day in sorted(days)], "Date")
-        chosen = f"from {_table(relation)} where partition_on in (select arrayJoin({listed}))"
+        chosen = (
+            f"from {_table(relation)} as source "
+            f"where source.partition_on in (select arrayJoin({listed}))"
+        )
         return self._stream(
-            # a Date would come as a number from engines before 26.3
-            f"toDate32(partition_on) as day, {_list(columns)}",
+            _list(["partition_on", *columns], types),
             chosen,
             parameters,
-            f"order by partition_on, {_list(order)}",
+            f"order by {_list(['partition_on', *order])}",
         )
 
     def runs(self, relation: Relation) -> list[RunFigures]:
@@ -170,12 +181,12 @@ class Reader:
 
     def counts(self, relation: Relation, by: Sequence[str]) -> list[tuple[object, ...]]:
         """See Warehouse."""
-        self._require(relation, by)
+        types = self._require(relation, by)
         if not by:
             return list(self._client.rows(f"select count() from {_table(relation)}"))
         return list(
             self._client.rows(
-                f"select {_list(by)}, count() from {_table(relation)} "
+                f"select {_list(by, types)}, count() from {_table(relation)} "
                 f"group by {_list(by)} order by {_list(by)}"
             )
         )
@@ -244,15 +255,17 @@ class Reader:
                 reason = str(error).partition("\n")[0]
                 raise FlagmartError(f"looking for what is unsent failed: {reason}") from error
 
-    def _columns(self, relation: Relation) -> set[str]:
+    def _columns(self, relation: Relation) -> dict[str, str]:
+        """Type of each column."""
         rows = self._client.rows(
-            "select name from system.columns "
+            "select name, type from system.columns "
             "where database = {database:String} and table = {table:String}",
             {"database": relation.schema, "table": relation.name},
         )
-        return {column for (column,) in rows}
+        return dict(rows)
 
-    def _require(self, relation: Relation, columns: Sequence[str]) -> None:
+    def _require(self, relation: Relation, columns: Sequence[str]) -> Mapping[str, str]:
+        """Type of each column; raises where one of `columns` is missing."""
         present = self._columns(relation)
         if not present:
             raise FlagmartError(
@@ -265,6 +278,7 @@ class Reader:
                 f"{relation} on {self._client.server} lacks {', '.join(missing)}; "
                 "mend the model and run `dbt build`"
             )
+        return present
 
 
 def _moments(runs: Collection[datetime]) -> tuple[str, Parameters]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +24,8 @@ UNKNOWN_DATABASE = 81
 _AUTHENTICATION_FAILED = 516
 _ACCESS_DENIED = 497
 _READONLY = 164
+_OLDEST = (25, 8)
+"""The release that `make soak` goes back to; as in the macro `begin_build`."""
 _SHOWN = 400
 """Characters of a server's error that are passed on: it may cite the whole statement."""
 _VALUES_A_PARAMETER = 4_000
@@ -32,7 +35,7 @@ _SETTINGS: dict[str, Any] = {
     # as in profiles.yml: a view is computed when it is read, under its reader's settings
     "session_timezone": "UTC",
     "join_use_nulls": 1,
-    # the types that DuckDB's reader gives
+    # the type that DuckDB's reader gives
     "output_format_arrow_string_as_string": 1,
     # an insert that is acknowledged is in the table; newer servers would gather several first
     "async_insert": 0,
@@ -106,6 +109,14 @@ class Client:
                 # makes a server report every ten seconds that it is still at work
                 send_receive_timeout=15,
                 show_clickhouse_errors="scrub",
+            )
+        release = str(self._client.server_version)
+        if tuple(int(part) for part in re.findall(r"\d+", release)[:2]) < _OLDEST:
+            self._client.close()
+            oldest = ".".join(map(str, _OLDEST))
+            raise FlagmartError(
+                f"{server} is of release {release}, and {oldest} is the oldest that flagmart runs "
+                "on; update the server"
             )
         # a statement takes as long as it takes; a server that is gone is noticed by TCP's keepalive
         self._client.timeout = Timeout(connect=10, read=None)  # type: ignore[attr-defined]

@@ -19,6 +19,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import chdb
@@ -35,6 +36,9 @@ STREAMS = 100
 """Statements that answer with rows at the same time; more wait their turn."""
 PIPE_BYTES = 1 << 20
 """What Linux lets an ordinary user ask for a pipe (/proc/sys/fs/pipe-max-size)."""
+
+_NEVER_CLOSED: list[Any] = []
+"""Connections to a chDB before 4, where the first that is closed takes the others with it."""
 
 NOT_IMPLEMENTED = 48
 SYNTAX_ERROR = 62
@@ -118,6 +122,9 @@ class Connection:
             settings: What another fresh connection says it is set to, which saves asking again.
         """
         self._connection = chdb.connect(path)
+        # chDB before 4 has no argument for them, but ClickHouse's own way
+        self._takes_params = "params" in signature(self._connection.query).parameters
+        self.is_before_26_7 = not hasattr(self._connection, "send_insert")
         # A server refuses `1 + 1` without SELECT; chDB, made for a prompt, would take it.
         self.query(b"SET implicit_select = 0")
         self.settings = self._changed_settings() if settings is None else settings
@@ -134,8 +141,12 @@ class Connection:
         Raises:
             EngineError: The engine refused it or it failed.
         """
+        given = {"params": dict(params or {})} if self._takes_params else {}
         try:
-            result = self._connection.query(sql, format_name, params=dict(params or {}))
+            if params and not given:
+                pairs = (f"{setting(f'param_{key}')} = {quote(v)}" for key, v in params.items())
+                self._connection.query(f"SET {', '.join(pairs)}")
+            result = self._connection.query(sql, format_name, **given)
         except RuntimeError as error:
             raise EngineError.raised(error) from None
         return result.bytes() or b"", Summary.of(result)
@@ -146,7 +157,7 @@ class Connection:
         Raises:
             EngineError: The engine refused the statement or its data.
         """
-        if not hasattr(self._connection, "send_insert"):  # an engine before 26.7
+        if self.is_before_26_7:
             return self._insert_from_file(sql, format_name, data)
         try:
             inserter = self._connection.send_insert(sql, format_name)
@@ -231,7 +242,10 @@ class Connection:
             self.query(b"USE default")
 
     def close(self) -> None:
-        self._connection.close()
+        if self._takes_params:
+            self._connection.close()
+        else:
+            _NEVER_CLOSED.append(self._connection)
 
 
 class Stream:

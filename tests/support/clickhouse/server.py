@@ -73,7 +73,7 @@ def started(
     Args:
         folder: For its data and its log.
         engine: Where another release of the engine lies, for tests of older ones: made by
-            `pip install --no-deps --target ENGINE chdb-core==…`.
+            `pip install --no-deps --target ENGINE chdb-core==…` (`chdb==…` before ClickHouse 26).
 
     Raises:
         RuntimeError: chdb is missing, or the front does not start.

@@ -61,6 +61,12 @@ class Statement:
     def answers_rows(self) -> bool:
         return self.kind in ROWS
 
+    def without_sync(self) -> bytes:
+        """A `DROP` that does not wait until the data is gone; any other statement as it is."""
+        if self.kind != "DROP":
+            return self.text
+        return re.sub(rb"\s+sync$", b"", self.text, flags=re.IGNORECASE)
+
     def into(self, path: str, marker: str, format_name: str) -> bytes:
         """The statement with its rows sent to the file `path`.
 
