@@ -1,9 +1,12 @@
-{% macro newest_data_ms(bucket_start_ms) -%}
-    {#- What charts without an end of their own end at, as an aggregate over 15-minute buckets: the var `flagmart_as_of`, else
-        the end of the newest bucket; never the clock. Milliseconds since 1970 UTC; 0 where there is no bucket. -#}
-    {%- if var("flagmart_as_of") -%}
-        {{ flagmart.epoch_ms(flagmart.timestamp_literal(var("flagmart_as_of"))) }}
+{% macro newest_data_ms(counts) -%}
+    {#- What charts without an end of their own end at: the var `flagmart_as_of`, else the end of the newest 15-minute bucket
+        of the relation `counts`; never the clock. Milliseconds since 1970 UTC, 64-bit; null where there is no bucket. -#}
+    {#- the default is said again, since a model of another project does not see this one's -#}
+    {%- set as_of = var("flagmart_as_of", "") -%}
+    {%- if as_of -%}
+        {{ flagmart.epoch_ms(flagmart.timestamp_literal(as_of)) }}
     {%- else -%}
-        coalesce(max({{ bucket_start_ms }}) + 15 * 60 * 1000, 0)
+        {#- of no rows, one engine's max is 0 and the other's null; no event is of 1970-01-01 -#}
+        (select nullif(max(counts.bucket_start_ms), 0) + 15 * 60 * 1000 from {{ counts }} as counts)
     {%- endif -%}
 {%- endmacro %}

@@ -1,0 +1,1 @@
+{{ flagmart.chart_edges(ref("int_evaluation_charts")) }}

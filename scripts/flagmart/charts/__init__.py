@@ -1,0 +1,1 @@
+"""Charts asked for now: their points from the engine, and how they are printed."""
