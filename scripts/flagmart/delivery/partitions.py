@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ def write_days(
     """Split rows at the days' edges and write each day's files.
 
     Args:
-        batches: `partition_on`, then the layout's columns, ordered by day.
+        batches: the day, then the layout's columns, ordered by day.
         layout: columns, types, rows a file.
         spool: folder for the files; None to compute digests only.
         what: the relation, for messages.
@@ -85,6 +86,7 @@ class _Day:
         self._rows = 0
         self._files: list[Path] = []
         self._writer: Any = None
+        self._file: Any = None
         self._rows_in_file = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -103,13 +105,14 @@ class _Day:
     def finish(self) -> Written:
         if self._waiting:
             self._write(pa.concat_tables(self._waiting))
-        if self._writer is not None:
-            self._writer.close()
+        self._close()
         return Written(self._day, self._rows, self._digest.hexdigest(), tuple(self._files))
 
     def _as_declared(self, table: pa.Table) -> pa.Table:
-        for name in table.column_names:
-            column = table.column(name)
+        for field in self._schema:
+            if field.nullable:
+                continue
+            name, column = field.name, table.column(field.name)
             nulls = column.null_count
             if pa.types.is_map(column.type):
                 nulls += sum(_null_entries(chunk) for chunk in column.chunks)
@@ -127,18 +130,17 @@ class _Day:
             ) from error
 
     def _write(self, rows: pa.Table) -> None:
-        limit = self._layout.rows_per_file
-        if self._writer is not None and limit is not None and self._rows_in_file >= limit:
-            self._writer.close()
-            self._writer = None
+        if self._writer is not None and self._is_full():
+            self._close()
         if self._writer is None:
             assert self._folder is not None  # noqa: S101 - for the type checker; add() returned before
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / self._layout.file_of(len(self._files))
             self._files.append(path)
             self._rows_in_file = 0
+            self._file = pa.OSFile(str(path), "wb")
             self._writer = pq.ParquetWriter(
-                path,
+                self._file,
                 self._schema,
                 # every Spark, Athena and BigQuery reads snappy; zstd needs newer ones
                 compression="snappy",
@@ -149,6 +151,96 @@ class _Day:
         # one chunk: where pyarrow ends a page depends on where chunks end
         self._writer.write_table(rows.combine_chunks(), row_group_size=ROW_GROUP_ROWS)
         self._rows_in_file += rows.num_rows
+
+    def _is_full(self) -> bool:
+        rows, size = self._layout.rows_per_file, self._layout.bytes_per_file
+        return (rows is not None and self._rows_in_file >= rows) or (
+            size is not None and self._file.tell() >= size
+        )
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._file.close()
+            self._writer = None
+
+
+_AS_OLD = re.compile(r", is_from_converted_type=\w+, force_set_converted_type=\w+")
+"""What pyarrow adds of a type about how older readers see it."""
+
+
+class Unreadable(Exception):  # noqa: N818 - it is what the file is
+    """A file that is not as its layout has it; the message says which and how."""
+
+
+class Declared:
+    """The columns of a layout's files as parquet has them: names, types, units, what is required.
+
+    Not how many bytes a decimal takes, which each writer chooses and every reader is told.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(sink, layout.schema(), version="2.6", store_schema=False):
+            pass
+        self._columns = _columns(pq.ParquetFile(pa.BufferReader(sink.getvalue())))
+
+    def require(self, file: pq.ParquetFile, what: str) -> None:
+        """See that a file has exactly these, in their order.
+
+        Raises:
+            Unreadable: it has others; `what` is its name.
+        """
+        there = _columns(file)
+        if there == self._columns:
+            return
+        said = [
+            *(f"lacks {column}" for column in self._columns if column not in there),
+            *(f"has {column}" for column in there if column not in self._columns),
+        ]
+        raise Unreadable(f"{what} has other columns: {', '.join(said[:4]) or 'in another order'}")
+
+
+def _columns(file: pq.ParquetFile) -> list[str]:
+    """A line for each column, those inside of maps, too."""
+    schema = file.schema
+    columns = (schema.column(number) for number in range(len(schema.names)))
+    return [
+        f"{column.path} {column.physical_type} {_AS_OLD.sub('', str(column.logical_type))} "
+        # an entry of a map that is there counts as one level of each
+        f"{'optional' if column.max_definition_level > column.max_repetition_level else 'required'}"
+        for column in columns
+    ]
+
+
+class ReadBack:
+    """Rows and digest of the files of a day, in their order, which must be exactly as declared."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.rows = 0
+        self._schema = layout.schema()
+        self._digest = ContentDigest(self._schema)
+        self._declared = Declared(layout)
+
+    def add(self, path: Path) -> None:
+        """Take in the next file, a row group at a time.
+
+        Raises:
+            Unreadable: it is no whole parquet file, or of another schema.
+        """
+        try:
+            with pq.ParquetFile(path) as file:
+                self._declared.require(file, path.name)
+                for group in range(file.num_row_groups):
+                    table = file.read_row_group(group).cast(self._schema)
+                    self._digest.add(table)
+                    self.rows += table.num_rows
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise Unreadable(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
+
+    def hexdigest(self) -> str:
+        """As partitions are recorded with."""
+        return self._digest.hexdigest()
 
 
 def _null_entries(array: Any) -> int:
