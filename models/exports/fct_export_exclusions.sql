@@ -2,9 +2,13 @@
 
 {%- set shaped = {
     "statsig_events": "int_statsig__events",
+    "statsig_metrics": "int_statsig__metric_events",
     "hackle_events": "int_hackle__events",
     "segment_tracks": "int_segment__tracks",
 } %}
+{%- for delivery, relation in flagmart.further_deliveries().items() if relation and flagmart.is_delivered(delivery) %}
+    {%- do shaped.update({delivery: relation}) %}
+{%- endfor %}
 {%- do shaped.update(var("flagmart_exclusions")) %}
 
 {% for delivery, relation in shaped.items() %}

@@ -227,7 +227,7 @@ def test_a_missing_column(project: ExportProject) -> None:
     ("change", "said"),
     [
         ({"layout": "avro"}, "meta.flagmart.layout 'avro' is unknown; there are statsig, hackle"),
-        ({"sink": "ftp"}, "meta.flagmart.sink 'ftp' is unknown; there are files, segment"),
+        ({"sink": "ftp"}, "meta.flagmart.sink 'ftp' is unknown; there are files, amplitude"),
         ({"path": "ftp://u:secret@h/x"}, "meta.flagmart.path ftp://h/x is no folder"),
         ({"dataset": ""}, "meta.flagmart.dataset is '', no text"),
         ({"destination": ""}, "meta.flagmart.destination is '', no text"),

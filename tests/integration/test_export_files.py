@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import pty
 import shutil
 import signal
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +17,9 @@ import pytest
 from flagmart.delivery.export import Options, export
 from flagmart.delivery.store import Folder
 from flagmart.destinations import LAYOUTS
-from flagmart.settings import DataFolder
-from support.export_project import ExportProject
+from flagmart.errors import UsageError
+from flagmart.settings import DataFolder, export_lanes
+from support.export_project import META, ExportProject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,6 +287,184 @@ def test_a_dry_run_writes_nothing(project: ExportProject) -> None:
     ] * 2
     assert reports[0]["detail"]["written"] == {f"2026-03-0{day}": 100 for day in (1, 2, 3)}
     assert hashes(project.data) == before
+
+
+def test_hackle_gets_a_day_once_rows_of_a_later_one_have_landed(project: ExportProject) -> None:
+    """No clock decides: what landed on the 5th of March completes the 4th."""
+    project.add(rows=20, days=3, first_day="2026-03-04", prefix="new")
+    (report,) = project.export("hackle_events", "--dry-run")
+    assert report["detail"]["not_over"] == ["2026-03-05", "2026-03-06"]
+    assert [r["parts"] for r in project.export(*FILES)] == [4, 6]
+    assert [r["outcome"] for r in project.export(*FILES)] == ["nothing new"] * 2
+    # a day that goes on is no loss, and comes when it is over
+    project.sql("delete from events where occurred_at >= '2026-03-06'")
+    project.add(rows=1, first_day="2026-03-06", run="2026-03-06 00:00:01", prefix="next")
+    assert project.export("hackle_events")[0]["parts"] == 1
+    day = project.data / "exports/hackle/dt=2026-03-05"
+    assert sorted(path.name for path in day.iterdir()) == ["000000000000.parquet", "_SUCCESS"]
+    assert not (project.data / "exports/hackle/dt=2026-03-06").exists()
+    project.dbt_build(meta={"hackle_events": {**META["hackle_events"], "days": "all"}})
+    assert project.export("hackle_events")[0]["parts"] == 1
+    project.dbt_build(meta={"hackle_events": {**META["hackle_events"], "days": "some"}})
+    (report,) = project.export("hackle_events", code=1)
+    assert "meta.flagmart.days 'some' is unknown; there are complete, all" in report["remarks"][0]
+
+
+@pytest.mark.parametrize(
+    ("timezone", "newest", "waiting"),
+    [
+        ("Asia/Seoul", "2026-03-04 14:59:59.999999", ["2026-03-04"]),
+        ("Asia/Seoul", "2026-03-04 15:00:00", []),
+        ("UTC+9", "2026-03-04 15:00:00", []),
+        ("UTC", "2026-03-04 15:00:00", ["2026-03-04"]),
+        ("UTC-03:30", "2026-03-05 03:29:59", ["2026-03-04"]),
+        ("UTC-03:30", "2026-03-05 03:30:00", []),
+    ],
+)
+def test_a_day_of_hackle_is_over_by_the_zone_of_its_days(
+    project: ExportProject, timezone: str, newest: str, waiting: list[str]
+) -> None:
+    project.add(rows=9, first_day="2026-03-04", prefix="new")
+    project.sql(f"update events set ingested_at = '{newest}'")
+    project.dbt_build(meta={"hackle_events": {**META["hackle_events"], "timezone": timezone}})
+    (report,) = project.export("hackle_events", "--dry-run")
+    assert report["detail"]["not_over"] == waiting
+    assert project.export("hackle_events")[0]["parts"] == 4 - len(waiting)
+
+
+def test_a_zone_that_is_none_is_refused(project: ExportProject) -> None:
+    for timezone in ("Asia/Soul", "UTC+24", "/etc/passwd", "UTC+9h"):
+        meta = {"hackle_events": {**META["hackle_events"], "timezone": timezone}}
+        project.dbt_build(meta=meta)
+        (report,) = project.export("hackle_events", code=1)
+        assert (
+            f"meta.flagmart.timezone {timezone!r} is no offset like UTC-8" in report["remarks"][0]
+        )
+
+
+def test_rows_that_are_not_where_their_day_is_looked_for_are_an_error(
+    project: ExportProject,
+) -> None:
+    """Who gives a column of the name another meaning loses nothing."""
+    view = project.rows("select sql from duckdb_views() where view_name = 'hackle_events'")[0][0]
+    body = view.partition(" AS ")[2].rstrip(";")
+    right = "occurred_at::date - 1 as occurred_on"
+    for column in (right, right.replace("- 1", "- 2")):
+        changed = body.replace("ingested_at FROM", f"ingested_at, {column} FROM")
+        assert changed != body
+        project.sql(f"create or replace view hackle_events as {changed}")
+        if column == right:
+            assert project.export("hackle_events")[0]["rows"] == 300
+    (report,) = project.export("hackle_events", "--backfill", "2026-03-01..2026-03-03", code=1)
+    assert "has 100 rows of 2026-03-01 and gave 0" in report["remarks"][0]
+
+
+def test_any_relation_is_delivered_plain(project: ExportProject) -> None:
+    project.sql(
+        "create or replace view statsig_events as "
+        "select *, null::double as nothing, occurred_at::date as day, variation = 'on' as is_on, "
+        "nullif(variation, 'on') as maybe from events"
+    )
+    plain = {"destination": "lake", "sink": "files", "layout": "plain", "path": "exports/lake"}
+    project.dbt_build(meta={"statsig_events": plain})
+    (report,) = project.export()
+    assert (report["parts"], report["rows"]) == (1, 300)
+    assert [path.name for path in (project.data / "exports/lake").iterdir()] == [
+        "part-00000.parquet"
+    ]
+    file = pq.ParquetFile(project.data / "exports/lake/part-00000.parquet")
+    assert [(f.name, str(f.type), f.nullable) for f in file.schema_arrow] == [
+        ("event_id", "string", True),
+        ("user_key", "string", True),
+        ("variation", "string", True),
+        ("occurred_at", "timestamp[us]", True),
+        ("ingested_at", "timestamp[us]", True),
+        ("nothing", "double", True),
+        ("day", "date32[day]", True),
+        ("is_on", "bool", True),
+        ("maybe", "string", True),
+    ]
+    rows = "select * from statsig_events order by event_id"
+    assert [tuple(row.values()) for row in file.read().to_pylist()] == project.rows(rows)
+    assert project.export()[0]["outcome"] == "nothing new"
+    # a value that changes without anything landing; null is not ''
+    project.sql("update events set variation = '' where event_id = 'a-00000000'")
+    assert project.export()[0]["rows"] == 300
+    project.sql("delete from events where event_id = 'a-00000000'")
+    (report,) = project.export(code=3)
+    assert report["remarks"] == [
+        "the table shrank from 300 to 299 rows; left alone until --allow-shrink"
+    ]
+    project.dbt_build(
+        meta={"statsig_events": {**plain, "path": "exports/daily", "partition_by": "day"}}
+    )
+    assert project.export()[0]["parts"] == 3
+    assert sorted(hashes(project.data / "exports/daily")) == [
+        f"2026-03-0{day}/part-00000.parquet" for day in (1, 2, 3)
+    ]
+    project.dbt_build(meta={"statsig_events": {**plain, "partition_by": "hour"}})
+    assert "lacks hour" in project.export(code=1)[0]["remarks"][0]
+    project.sql("create or replace view statsig_events as select 1::uhugeint as wide")
+    project.dbt_build(meta={"statsig_events": plain})
+    assert "the column wide of type UHUGEINT" in project.export(code=1)[0]["remarks"][0]
+
+
+def test_a_large_day_is_cut_into_numbered_files(
+    project: ExportProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By rows and by bytes, at the end of a row group; the same way each time."""
+    run = _in_process(project, monkeypatch)
+    monkeypatch.setattr("flagmart.delivery.partitions.ROW_GROUP_ROWS", 16)
+    layout = LAYOUTS["hackle"]
+    for limits, names in (
+        ({"rows_per_file": 32}, range(4)),
+        ({"bytes_per_file": 1}, range(7)),
+        ({}, range(1)),
+    ):
+        monkeypatch.setitem(
+            LAYOUTS,
+            "hackle",
+            lambda settings, limits=limits: type(layout(settings))(
+                **{**vars(layout(settings)), **limits}
+            ),
+        )
+        shutil.rmtree(project.data / "exports", ignore_errors=True)
+        run()
+        files = hashes(project.data / "exports/hackle/dt=2026-03-01")
+        assert sorted(files) == [*(f"{n:012d}.parquet" for n in names), "_SUCCESS"]
+
+
+def test_as_many_days_at_a_time_as_memory_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    for value, lanes in (("", 2), ("100MB", 1), ("1800MB", 7), ("2GB", 8)):
+        monkeypatch.setenv("FLAGMART_EXPORT_MEMORY", value)
+        assert export_lanes() == lanes
+    for value in ("much", "1.5GB", "MB", "1TB"):
+        monkeypatch.setenv("FLAGMART_EXPORT_MEMORY", value)
+        with pytest.raises(UsageError, match="is no size; write it like 900MB"):
+            export_lanes()
+
+
+def test_a_terminal_shows_how_far_it_is(project: ExportProject) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        project.command("export", "hackle_events"),
+        env={**project.environment(), "TERM": "xterm", "COLUMNS": "160"},
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that nobody writes any more
+            while data := os.read(ours, 4096):
+                shown += data
+    os.close(ours)
+    assert process.returncode == 0
+    text = shown.decode()
+    assert "hackle_events: reading" in text
+    assert "hackle_events: delivering" in text
+    assert "100%" in text
+    assert "3 of 3 days in place, up to 2026-03-03" in text
 
 
 class _DiesError(Exception):

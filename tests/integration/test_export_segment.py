@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from flagmart.delivery.dead import DeadLetter
+
 NAME = "segment_tracks"
 
 
@@ -96,8 +98,13 @@ def test_pointed_elsewhere_everything_is_new(project: ExportProject, server: Seg
     project.build()
     project.export(NAME)
     project.env["SEGMENT_HOST"] = f"{server.url}/other"
-    assert project.export(NAME)[0]["rows"] == 300
+    done = project.call("export", NAME)
+    assert f"{server.url}/other/v1/batch is a new place, so everything is sent" in done.stderr
+    assert f"before, it went to {server.url}/v1/batch" in done.stderr
+    assert sum(server.ids().values()) == 600
     assert server.requests[-1].path == "/other/v1/batch"
+    project.add(rows=5, run="2026-03-06 00:00:00", prefix="b")
+    assert "new place" not in project.call("export", NAME).stderr
 
 
 def test_killed_in_the_middle_every_id_arrives_and_repeats_are_equal(
@@ -161,13 +168,18 @@ def test_a_ledger_that_cannot_be_written_stops_the_delivery_and_loses_nothing(
     writes, recorded = 0, 0
 
     def fails(
-        self: Ledger, target: Target, spool_id: int, spans: Iterable[tuple[int, int]]
+        self: Ledger,
+        target: Target,
+        spool_id: int,
+        spans: Iterable[tuple[int, int]],
+        dead: Iterable[DeadLetter] = (),
+        replayed: Iterable[str] = (),
     ) -> None:
         nonlocal writes, recorded
         writes += 1
         if writes > 2:
             raise sqlite3.OperationalError("database or disk is full")
-        acknowledge(self, target, spool_id, spans)
+        acknowledge(self, target, spool_id, spans, dead, replayed)
         recorded += sum(last - first + 1 for first, last in spans)
 
     with monkeypatch.context() as full:
@@ -248,7 +260,7 @@ def test_a_run_is_done_only_when_all_of_it_is_acknowledged(
 def test_the_key_is_seen_nowhere(project: ExportProject, server: SegmentServer) -> None:
     project.build()
     project.env["FLAGMART_DEBUG"] = "1"
-    token = server.authorization.removeprefix("Basic ")
+    token = server.key_header[1].removeprefix("Basic ")
     server.always = Answer(400, body=f"bad key {KEY} {token}")
     for arguments in (["--dry-run"], [], ["--output", "json"]):
         done = project.run("export", NAME, *arguments)
@@ -293,17 +305,23 @@ def test_a_dry_run_sends_nothing_and_writes_nothing(
     assert project.export(NAME, "--dry-run")[0]["outcome"] == "nothing new"
 
 
-def test_a_message_too_large_is_named_and_the_rest_go(
+def test_a_message_too_large_is_a_dead_letter_and_the_rest_go(
     project: ExportProject, server: SegmentServer
 ) -> None:
     project.build()
     project.sql("update events set variation = repeat('x', 40000) where event_id = 'a-00000042'")
     (report,) = project.export(NAME, code=3)
-    assert (report["outcome"], report["rows"]) == ("partly", 299)
-    assert "message featbit:env:a-00000042:evaluation has 40," in report["remarks"][0]
-    project.export(NAME, code=3)
+    assert (report["outcome"], report["rows"], report["dead"]) == ("partly", 299, 1)
+    assert (
+        "message featbit:env:a-00000042:evaluation was refused: it has 40,"
+        in (report["remarks"][0])
+    )
+    (report,) = project.export(NAME)
+    assert (report["outcome"], report["already"]) == ("nothing new", 299)
     project.sql("update events set variation = 'on' where event_id = 'a-00000042'")
-    assert project.export(NAME)[0]["rows"] == 1
+    assert project.export(NAME)[0]["outcome"] == "nothing new"
+    (report,) = project.replay()
+    assert (report["outcome"], report["rows"], report["already"]) == ("delivered", 1, 299)
     assert server.ids() == every_id(project)
 
 

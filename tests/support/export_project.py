@@ -10,12 +10,15 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import duckdb
 
 from flagmart.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 KEY = "write-key-never-to-be-seen"
@@ -174,7 +177,7 @@ class ExportProject:
 
     def dbt_build(
         self,
-        meta: dict[str, dict[str, str]] | None = None,
+        meta: Mapping[str, Mapping[str, object]] | None = None,
         results: dict[str, str] | None = None,
         checksum: str = "1",
     ) -> None:
@@ -184,7 +187,7 @@ class ExportProject:
 
     def write_artifacts(
         self,
-        meta: dict[str, dict[str, str]] | None = None,
+        meta: Mapping[str, Mapping[str, object]] | None = None,
         results: dict[str, str] | None = None,
         checksum: str = "1",
         invocation: str = BUILD,
@@ -199,10 +202,10 @@ class ExportProject:
         """
         target = self.project / "target"
         target.mkdir(parents=True, exist_ok=True)
-        meta = META if meta is None else meta
+        meta = dict(META if meta is None else meta)
         base = "model.flagmart.base_featbit__events"
         nodes: dict[str, Any] = {base: _model("base_featbit__events", [], checksum)}
-        for name in META:
+        for name in {**META, **meta}:
             nodes[f"model.flagmart.{name}"] = _model(name, [base], checksum)
         for name, parents in {
             "not_null_statsig": ["model.flagmart.statsig_events"],
@@ -315,7 +318,27 @@ class ExportProject:
 
     def export(self, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
         """`flagmart export … --output json`, which must end with `code`."""
-        done = self.call("export", "--output", "json", *arguments)
+        return self._reports("export", *arguments, code=code)
+
+    def replay(self, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
+        """`flagmart replay … --output json`, likewise."""
+        return self._reports("replay", *arguments, code=code)
+
+    def dead_letters(self, *names: str) -> list[dict[str, Any]]:
+        """What `flagmart replay --dry-run` lists."""
+        done = self.call("replay", "--dry-run", *names)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def status(self, name: str) -> dict[str, Any]:
+        """`flagmart status … --output json`."""
+        done = self.call("status", "--output", "json", name)
+        document = json.loads(done.stdout)
+        assert isinstance(document, dict)
+        return document
+
+    def _reports(self, verb: str, *arguments: str, code: int) -> list[dict[str, Any]]:
+        done = self.call(verb, "--output", "json", *arguments)
         assert done.returncode == code, f"{done.returncode}: {done.stderr}{done.stdout}"
         reports = json.loads(done.stdout)
         assert isinstance(reports, list)

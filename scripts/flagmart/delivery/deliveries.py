@@ -6,15 +6,18 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flagmart import settings
 from flagmart.destinations.settings import Settings
 from flagmart.errors import FlagmartError, UsageError
 from flagmart.warehouse.protocol import Build, Relation, Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # what went wrong itself first, then what was left out or cut short because of it
 _BAD = ("error", "fail", "runtime error", "partial success", "unfinished", "skipped")
@@ -92,6 +95,24 @@ class Built:
     warehouse: Warehouse
     fingerprint: str
     """Of the code the delivery's rows come from; see Delivery.fingerprint."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """The same of every delivery of the project, by name."""
+    build: Build | None = None
+    """The one these are of; None: not to be compared."""
+
+    def refuse_another(self) -> None:
+        """See that the engine still holds this build.
+
+        A build notes its beginning before it changes anything, so what was read before this is of
+        this build. Only ClickHouse lets one in here.
+
+        Raises:
+            FlagmartError: dbt has begun to build anew.
+        """
+        if self.build is not None and self.warehouse.build() != self.build:
+            raise FlagmartError(
+                "dbt ran while this was reading; run the export again when it is done"
+            )
 
 
 @dataclass(frozen=True)
@@ -136,12 +157,6 @@ def read_project(project_dir: Path) -> Project:
     """
     folder = target_folder(project_dir)
     manifest = _manifest(folder / "manifest.json")
-    made_for, engine = manifest.get("metadata", {}).get("adapter_type"), settings.engine()
-    if made_for is not None and made_for != engine:
-        raise FlagmartError(
-            f"{folder / 'manifest.json'} was made for {made_for} and DBT_TARGET says {engine}; "
-            f"run `dbt build` with DBT_TARGET={engine}, or set DBT_TARGET={made_for}"
-        )
     results = _results(folder / "run_results.json")
     invocation = manifest.get("metadata", {}).get("invocation_id", "")
     if results.get("metadata", {}).get("invocation_id") != invocation:
@@ -188,12 +203,39 @@ def read_project(project_dir: Path) -> Project:
                 accounted_as=_accounted_as(manifest, model),
             )
         )
-    relations = {
+    return Project(tuple(sorted(deliveries, key=lambda d: d.name)), _relations(manifest))
+
+
+def read_relations(project_dir: Path) -> dict[str, Relation]:
+    """Every model and seed of flagmart's own by its name, as the project's manifest.json has it.
+
+    Raises:
+        UsageError: the environment names no engine.
+        FlagmartError: no manifest, no JSON, or made for another engine.
+    """
+    return _relations(_manifest(target_folder(project_dir) / "manifest.json"))
+
+
+def relation_named(relations: dict[str, Relation], name: str) -> Relation:
+    """One of `read_relations`.
+
+    Raises:
+        FlagmartError: the project was built before this model was there.
+    """
+    try:
+        return relations[name]
+    except KeyError:
+        raise FlagmartError(
+            f"the project was built without flagmart's model {name}; run `dbt build`"
+        ) from None
+
+
+def _relations(manifest: dict[str, Any]) -> dict[str, Relation]:
+    return {
         node["name"]: _relation(node)
         for node_id, node in manifest["nodes"].items()
         if node["resource_type"] in ("model", "seed") and _package(node_id) == PACKAGE
     }
-    return Project(tuple(sorted(deliveries, key=lambda d: d.name)), relations)
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -205,6 +247,12 @@ def _manifest(path: Path) -> dict[str, Any]:
         raise FlagmartError(f"{path} is no JSON ({error}); run `dbt build` again") from error
     if not isinstance(document, dict):
         raise FlagmartError(f"{path} is no dbt artifact; run `dbt build` again")
+    made_for, engine = document.get("metadata", {}).get("adapter_type"), settings.engine()
+    if made_for is not None and made_for != engine:
+        raise FlagmartError(
+            f"{path} was made for {made_for} and DBT_TARGET says {engine}; "
+            f"run `dbt build` with DBT_TARGET={engine}, or set DBT_TARGET={made_for}"
+        )
     return document
 
 

@@ -6,6 +6,8 @@ Neither how rows are cut into batches nor pyarrow's version changes it.
 from __future__ import annotations
 
 import hashlib
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -13,14 +15,18 @@ import pyarrow.compute as pc
 
 
 class ContentDigest:
-    """Take in batches of one schema without nulls; equal rows in equal order give equal digests.
+    """Take in batches of one schema; equal rows in equal order give equal digests.
+
+    Required columns have no nulls.
 
     One hash a buffer of a column (lengths apart from bytes), so that where a batch ends leaves no
     trace.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
-        self._columns = [_hasher(field.type) for field in schema]
+        self._columns = [
+            _Nullable(field.type) if field.nullable else _hasher(field.type) for field in schema
+        ]
         self._names = list(schema.names)
         self._rows = 0
 
@@ -92,7 +98,44 @@ class _Map:
         return f"{self._lengths.hexdigest()}{self._keys.hexdigest()}{self._values.hexdigest()}"
 
 
-def _hasher(kind: Any) -> _FixedWidth | _Text | _Map:
+class _Nullable:
+    """Which values there are, and all of them with a zero in place of null."""
+
+    def __init__(self, kind: Any) -> None:
+        self._zero = pa.scalar(_zero(kind), kind)
+        self._there = _FixedWidth("there", 1)
+        self._values = _hasher(kind)
+
+    def add(self, array: Any) -> None:
+        self._there.add(array.is_valid().cast(pa.int8()))
+        self._values.add(array.fill_null(self._zero))
+
+    def hexdigest(self) -> str:
+        return f"{self._there.hexdigest()}{self._values.hexdigest()}"
+
+
+def _zero(kind: Any) -> object:
+    if pa.types.is_string(kind):
+        return ""
+    if pa.types.is_boolean(kind):
+        return False
+    if pa.types.is_date32(kind):
+        return date(1970, 1, 1)
+    return Decimal(0) if pa.types.is_decimal128(kind) else 0
+
+
+class _Bool:
+    def __init__(self) -> None:
+        self._values = _FixedWidth("bool", 1)
+
+    def add(self, array: Any) -> None:
+        self._values.add(array.cast(pa.int8()))  # eight of them share a byte
+
+    def hexdigest(self) -> str:
+        return self._values.hexdigest()
+
+
+def _hasher(kind: Any) -> _FixedWidth | _Text | _Map | _Bool:
     if pa.types.is_string(kind):
         return _Text()
     if (
@@ -101,8 +144,10 @@ def _hasher(kind: Any) -> _FixedWidth | _Text | _Map:
         and pa.types.is_string(kind.item_type)
     ):
         return _Map()
-    if pa.types.is_int64(kind):
-        return _FixedWidth("int64", 8)
+    if pa.types.is_boolean(kind):
+        return _Bool()
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_date32(kind):
+        return _FixedWidth({"double": "float64"}.get(str(kind), str(kind)), kind.bit_width // 8)
     if pa.types.is_timestamp(kind):
         return _FixedWidth(f"timestamp {kind.unit} {kind.tz or ''}", 8)
     if pa.types.is_decimal128(kind):

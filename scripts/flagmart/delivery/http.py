@@ -1,22 +1,21 @@
-"""HTTP delivery: spool what is not acknowledged, close the engine, send, record each answer."""
+"""HTTP delivery: spool what is unsent, close the engine, send, record each answer."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from contextlib import closing
-from dataclasses import dataclass, field
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
-
-from flagmart import talk
+from flagmart import settings, talk
+from flagmart.delivery import outbox
 from flagmart.delivery import spool as spooling
+from flagmart.delivery.dead import DeadLetter
 from flagmart.delivery.report import Outcome, Report
-from flagmart.delivery.retry import Patience, SharedPause, TryAgainError, asked_wait, may_pass
+from flagmart.delivery.sending import masked_headers, send
 from flagmart.errors import FlagmartError
-from flagmart.warehouse.protocol import IdFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,131 +25,179 @@ if TYPE_CHECKING:
 
     from flagmart.delivery.deliveries import Built, Delivery
     from flagmart.delivery.ledger import Ledger, Spool, Target
+    from flagmart.delivery.outbox import Bounds, Outbox
+    from flagmart.delivery.retry import Patience
+    from flagmart.delivery.sending import Answered, Sent
     from flagmart.destinations.endpoint import Endpoint
-    from flagmart.warehouse.protocol import RunFigures, Warehouse
 
-IN_FLIGHT = 8
-EXCERPT_BYTES = 500
-_READ_BYTES = 4_096
+LETTERS_IN_REPORT = 1_000
+_NAMED = 3
 _BODY_SHOWN = 2_000
 
 
-@dataclass
-class Sent:
-    """What sending came to."""
-
-    messages: int = 0
-    requests: int = 0
-    too_large: list[spooling.TooLarge] = field(default_factory=list)
-    failure: str | None = None
-    """Why it stopped before the end; what was not answered by then is unsent."""
-
-
 @dataclass(frozen=True)
-class Unsent:
-    """Messages in the spool, and the runs they come from."""
+class Route:
+    """One delivery to one place, and what it takes to get there."""
+
+    delivery: Delivery
+    endpoint: Endpoint
+    target: Target
+    ledger: Ledger
+    spool_folder: Path
+    """Its own; emptied at both ends."""
+    id_folder: Path
+    open_built: Callable[[], AbstractContextManager[Built]]
+    patience: Patience
+
+    @property
+    def payloads(self) -> Path:
+        """Where messages wait while they are sent."""
+        return self.spool_folder / "payloads.parquet"
+
+    def report(self, outcome: Outcome, already: int, sent: Sent | None = None) -> Report:
+        """What there is to say before any remark."""
+        return Report(
+            delivery=self.delivery.name,
+            destination=self.delivery.destination,
+            outcome=outcome,
+            unit="requests",
+            parts=sent.requests if sent else 0,
+            rows=sent.messages if sent else 0,
+            already=already,
+            where=self.endpoint.url,
+        )
+
+
+@dataclass
+class _Taking:
+    """A new spool while messages are taken out into it."""
 
     spool: Spool
     ids: Path
-    payloads: Path
-    rows: int
-    runs: tuple[tuple[RunFigures, int, int], ...]
-    """Figures of a run, first row in the spool, and the one after its last."""
+    kept: bool = False
 
 
-def deliver(
-    delivery: Delivery,
-    endpoint: Endpoint,
-    target: Target,
-    ledger: Ledger,
-    spool_folder: Path,
-    id_folder: Path,
-    open_built: Callable[[], AbstractContextManager[Built]],
-    patience: Patience,
-) -> Report:
-    """Send every message of the relation that is not acknowledged yet.
+def deliver(route: Route, bounds: Bounds) -> Report:
+    """Send every message of the relation that is neither acknowledged nor dead, within bounds.
 
     Raises:
         FlagmartError: the build must not go out, the relation is not as it must be, or ledger and
             id files do not belong together.
     """
-    shutil.rmtree(spool_folder, ignore_errors=True)
-    spool_folder.mkdir(parents=True)
-    _tidy(target, ledger, id_folder)
-    with open_built() as built:
-        warehouse = built.warehouse
-        runs = warehouse.runs(delivery.relation)
-        changed = changed_runs(runs, ledger.runs(target))
-        unsent = _take_out(
-            delivery,
-            warehouse,
-            changed,
-            target,
-            ledger,
-            spool_folder / "payloads.parquet",
-            id_folder,
-        )
-    total = sum(run.rows for run in runs)
-    if unsent is None:
-        ledger.record_runs(target, changed)
-        shutil.rmtree(spool_folder, ignore_errors=True)
-        return Report(
-            delivery=delivery.name,
-            destination=delivery.destination,
-            outcome=Outcome.NOTHING_NEW,
-            unit="requests",
-            already=total,
-            where=endpoint.url,
-        )
-
-    sent = _send_all(delivery, endpoint, target, ledger, unsent, patience)
-
-    remarks = _remarks(sent, unsent, endpoint)
-    _close(unsent.spool, target, ledger, id_folder)
-    _record_whole_runs(changed, unsent, target, ledger)
-    shutil.rmtree(spool_folder, ignore_errors=True)
-    outcome = Outcome.PARTLY if remarks else Outcome.DELIVERED
-    return Report(
-        delivery=delivery.name,
-        destination=delivery.destination,
-        outcome=Outcome.FAILED if sent.failure is not None else outcome,
-        unit="requests",
-        parts=sent.requests,
-        rows=sent.messages,
-        already=total - unsent.rows,
-        where=endpoint.url,
-        remarks=remarks,
-    )
+    relation, ledger, target = route.delivery.relation, route.ledger, route.target
+    key = route.endpoint.batched_by
+    with _begun(route):
+        spools = ledger.spools(target)
+        waiting, box = 0, None
+        with route.open_built() as built:
+            runs = bounds.within(built.warehouse.runs(relation))
+            changed = outbox.changed_runs(runs, ledger.runs(target))
+            taken = sum(run.rows for run in runs) - outbox.count_dead(
+                built.warehouse, relation, runs, spools, route.id_folder
+            )
+            if changed:
+                moments = [run.ingested_at for run in changed]
+                outbox.refuse_repeats(built.warehouse, relation, moments)
+                files = outbox.id_files(spools, route.id_folder)
+                if bounds.max_rows is not None:
+                    waiting = built.warehouse.count_unsent(relation, moments, files)
+                with _taking(route) as new:
+                    messages = built.warehouse.unsent(relation, moments, files, key)
+                    box = outbox.fill(messages, new.ids, route.payloads, relation, bounds.max_rows)
+                    new.kept = box is not None
+        if box is None:
+            ledger.record_runs(target, changed)
+            return route.report(Outcome.NOTHING_NEW, taken)
+        waiting = max(waiting, box.rows)
+        if not spools:
+            _say_where_it_went(route)
+        with spooling.Ids(box.ids) as ids:
+            sent = _send(route, box, _recorder(route, ids, new.spool, replayed=False))
+        settled = next(s.settled for s in ledger.spools(target) if s.id == new.spool.id)
+        outbox.close(new.spool, target, ledger, route.id_folder)
+        unfinished = box.unfinished(settled, bounds.max_rows)
+        ledger.record_runs(target, [run for run in changed if not unfinished(run)])
+        return _told(route, sent, new.spool, taken - waiting, waiting)
 
 
-def _remarks(sent: Sent, unsent: Unsent, endpoint: Endpoint) -> tuple[str, ...]:
-    named = sent.too_large[:3]
-    remarks = [
-        f"message {spooling.message_id(unsent.ids, large.row)} has {large.bytes:,} bytes, over the "
-        f"{endpoint.max_message_bytes:,} a message may have; not sent, mend the model"
-        for large in named
-    ]
-    if len(sent.too_large) > len(named):
-        remarks.append(f"{len(sent.too_large) - len(named):,} more messages are too large")
-    if sent.failure is not None:
-        remarks.append(
-            f"{sent.failure}; {talk.plural(sent.messages, 'message')} acknowledged, "
-            f"{unsent.rows - sent.messages:,} stay unsent and go with the next run"
-        )
-    return tuple(remarks)
+def replay(route: Route) -> Report:
+    """Send dead letters again, as the relation has them now.
+
+    One that is taken is dead no more; one whose message the relation no longer holds is forgotten.
+
+    Raises:
+        FlagmartError: see `deliver`.
+    """
+    relation, ledger, target = route.delivery.relation, route.ledger, route.target
+    key = route.endpoint.batched_by
+    with _begun(route):
+        spools = ledger.spools(target)
+        dead = sum(spool.refused for spool in spools)
+        already = sum(spool.acknowledged for spool in spools)
+        if not dead:
+            return route.report(Outcome.NOTHING_NEW, already)
+        box = None
+        with route.open_built() as built, _taking(route) as new:
+            moments = [run.ingested_at for run in built.warehouse.runs(relation)]
+            if moments:
+                outbox.refuse_repeats(built.warehouse, relation, moments)
+                files = outbox.id_files(spools, route.id_folder, outbox.dead)
+                messages = built.warehouse.among(relation, moments, files, key)
+                box = outbox.fill(messages, new.ids, route.payloads, relation)
+                new.kept = box is not None
+        gone = ledger.drop_dead(target, spooling.all_message_ids(new.ids) if box else ())
+        if gone:
+            talk.say(
+                f"{route.delivery.name}: {talk.plural(gone, 'dead letter')} forgotten: "
+                f"{relation} holds no such message any more"
+            )
+        if box is None:
+            return route.report(Outcome.DELIVERED, already)
+        with spooling.Ids(box.ids) as ids:
+            sent = _send(route, box, _recorder(route, ids, new.spool, replayed=True))
+        outbox.close(new.spool, target, ledger, route.id_folder)
+        return _told(route, sent, new.spool, already, box.rows, left="dead")
 
 
-def _record_whole_runs(
-    changed: list[RunFigures], unsent: Unsent, target: Target, ledger: Ledger
-) -> None:
-    """Record the runs of which nothing is unsent: such a run costs nothing from now on."""
-    acknowledged = _ranges(ledger, target, unsent.spool)
-    missing = {
-        run.ingested_at
-        for run, first, end in unsent.runs
-        if not any(low <= first and end - 1 <= high for low, high in acknowledged)
-    }
-    ledger.record_runs(target, [run for run in changed if run.ingested_at not in missing])
+def resend(route: Route, moment: datetime) -> Report:
+    """Send the acknowledged messages of one ingest run again; the ledger stays as it is.
+
+    Raises:
+        FlagmartError: see `deliver`; or the relation has no row of that run.
+    """
+    relation, ledger, target = route.delivery.relation, route.ledger, route.target
+    with _begun(route):
+        box = None
+        with route.open_built() as built:
+            if moment not in [run.ingested_at for run in built.warehouse.runs(relation)]:
+                raise FlagmartError(f"{relation} has no row with ingested_at {moment}")
+            outbox.refuse_repeats(built.warehouse, relation, [moment])
+            files = outbox.id_files(ledger.spools(target), route.id_folder, outbox.acknowledged)
+            if files:
+                messages = built.warehouse.among(
+                    relation, [moment], files, route.endpoint.batched_by
+                )
+                path = route.spool_folder / "ids.parquet"
+                box = outbox.fill(messages, path, route.payloads, relation)
+        if box is None:
+            return route.report(Outcome.NOTHING_NEW, 0)
+        refused: list[str] = []
+
+        def note(answers: list[Answered]) -> None:
+            for letter in _letters(ids, answers):
+                if len(refused) < _NAMED:
+                    refused.append(f"message {letter.message_id}: {letter.refused.reason}")
+
+        with spooling.Ids(box.ids) as ids:
+            sent = _send(route, box, note)
+        remarks = [*refused]
+        if sent.refused:
+            remarks.append(
+                f"{talk.plural(sent.refused, 'message')} refused, acknowledged as they were before"
+            )
+        if sent.failure is not None:
+            remarks.append(f"{sent.failure}; {sent.messages:,} of {box.rows:,} were sent again")
+        return replace(route.report(_outcome(sent), 0, sent), remarks=tuple(remarks))
 
 
 def rehearse(
@@ -160,35 +207,43 @@ def rehearse(
     ledger: Ledger,
     id_folder: Path,
     open_built: Callable[[], AbstractContextManager[Built]],
+    bounds: Bounds,
 ) -> Report:
     """What `deliver` would send: how many messages; the first request with its first message."""
     known = ledger.runs(target) if target else {}
-    acknowledged = id_files(ledger.spools(target), id_folder) if target else []
+    spools = ledger.spools(target) if target else []
+    files = outbox.id_files(spools, id_folder)
     with open_built() as built:
         warehouse = built.warehouse
-        runs = warehouse.runs(delivery.relation)
-        changed = changed_runs(runs, known)
+        runs = bounds.within(warehouse.runs(delivery.relation))
+        changed = outbox.changed_runs(runs, known)
         moments = [run.ingested_at for run in changed]
-        unsent = warehouse.count_unsent(delivery.relation, moments, acknowledged) if changed else 0
-        first = ""
+        unsent = warehouse.count_unsent(delivery.relation, moments, files) if changed else 0
+        dead = outbox.count_dead(warehouse, delivery.relation, runs, spools, id_folder)
+        first, key = "", ""
         if unsent:
-            with closing(warehouse.unsent(delivery.relation, moments, acknowledged)) as rows:
-                first = next(rows).column("payload")[0].as_py()
-    shown = f"{endpoint.prefix.decode()}{first}{endpoint.suffix.decode()}"
+            by = endpoint.batched_by
+            with closing(warehouse.unsent(delivery.relation, moments, files, by)) as rows:
+                batch = next(rows)
+                first = batch.column("payload")[0].as_py()
+                key = batch.column("batch_key")[0].as_py() if by else ""
+    # a key may stand in the envelope
+    envelope = endpoint.masked(endpoint.prefix.decode()), endpoint.masked(endpoint.suffix.decode())
+    shown = f"{envelope[0]}{first}{envelope[1]}"
     return Report(
         delivery=delivery.name,
         destination=delivery.destination,
         outcome=Outcome.WOULD_DELIVER if unsent else Outcome.NOTHING_NEW,
         unit="requests",
-        rows=unsent,
-        already=sum(run.rows for run in runs) - unsent,
+        rows=unsent if bounds.max_rows is None else min(unsent, bounds.max_rows),
+        already=sum(run.rows for run in runs) - unsent - dead,
         where=endpoint.url,
         detail=None
         if not unsent
         else {
-            "method": "POST",
+            "method": endpoint.method,
             "url": endpoint.url,
-            "headers": {name: endpoint.masked(value) for name, value in _headers(endpoint).items()},
+            "headers": masked_headers(endpoint, key),
             "body_of_first_message": shown
             if len(shown) <= _BODY_SHOWN
             else f"{shown[:_BODY_SHOWN]}… ({len(shown):,} characters)",
@@ -196,276 +251,143 @@ def rehearse(
     )
 
 
-def changed_runs(runs: list[RunFigures], known: dict[datetime, RunFigures]) -> list[RunFigures]:
-    """Runs whose figures are not those the ledger holds as wholly acknowledged."""
-    return [run for run in runs if known.get(run.ingested_at) != run]
+@contextmanager
+def _begun(route: Route) -> Iterator[None]:
+    """An empty spool folder that is gone in the end, and a ledger without loose ends."""
+    shutil.rmtree(route.spool_folder, ignore_errors=True)
+    route.spool_folder.mkdir(parents=True)
+    outbox.tidy(route.target, route.ledger, route.id_folder)
+    yield
+    shutil.rmtree(route.spool_folder, ignore_errors=True)
 
 
-def id_files(spools: list[Spool], id_folder: Path) -> list[IdFile]:
-    """The files that hold acknowledged ids.
-
-    Raises:
-        FlagmartError: one that the ledger relies on is missing.
-    """
-    files = []
-    for spool in spools:
-        if not spool.ranges:
-            continue
-        path = _ids(id_folder, spool)
-        if not path.exists():
-            raise FlagmartError(
-                f"{path} is missing: it holds {spool.acknowledged:,} acknowledged message ids; "
-                "put it back, or they would all be sent again"
-            )
-        files.append(IdFile(path, spool.ranges))
-    return files
-
-
-def _ids(id_folder: Path, spool: Spool) -> Path:
-    return id_folder / f"{spool.name}.parquet"
-
-
-def _tidy(target: Target, ledger: Ledger, id_folder: Path) -> None:
-    """Close what a killed export left open, and see that ledger and id files belong together."""
-    for spool in ledger.spools(target):
-        if spool.is_open:
-            _close(spool, target, ledger, id_folder)
-    known = ledger.spool_names(target.delivery)
-    unknown = sorted(path.name for path in id_folder.glob("*.parquet") if path.stem not in known)
-    if unknown:
-        raise FlagmartError(
-            f"{id_folder / unknown[0]} holds ids of messages that were sent, "
-            "but the ledger knows nothing of it; "
-            "put the ledger back, or remove that folder to send everything again"
-        )
-
-
-def _close(spool: Spool, target: Target, ledger: Ledger, id_folder: Path) -> None:
-    if _ranges(ledger, target, spool):
-        ledger.close_spool(spool.id)
-    else:
-        # the file first: a file the ledger does not know would mean a lost ledger
-        _ids(id_folder, spool).unlink(missing_ok=True)
-        ledger.drop_spool(spool.id)
-
-
-def _ranges(ledger: Ledger, target: Target, spool: Spool) -> tuple[tuple[int, int], ...]:
-    return next((s.ranges for s in ledger.spools(target) if s.id == spool.id), ())
-
-
-def _take_out(
-    delivery: Delivery,
-    warehouse: Warehouse,
-    changed: list[RunFigures],
-    target: Target,
-    ledger: Ledger,
-    payloads: Path,
-    id_folder: Path,
-) -> Unsent | None:
-    if not changed:
-        return None
-    moments = [run.ingested_at for run in changed]
-    repeated = warehouse.repeated_message_ids(delivery.relation, moments)
-    if repeated:
-        raise FlagmartError(
-            f"{delivery.relation} holds a message_id more than once (first: {repeated[0]}); "
-            "each message needs its own, mend the model"
-        )
-    acknowledged = id_files(ledger.spools(target), id_folder)
-    spool = ledger.open_spool(target)
-    ids = _ids(id_folder, spool)
+@contextmanager
+def _taking(route: Route) -> Iterator[_Taking]:
+    """A new spool; dropped again where it is not kept."""
+    spool = route.ledger.open_spool(route.target)
+    new = _Taking(spool, outbox.id_file(route.id_folder, spool))
     try:
-        counts = spooling.write(
-            warehouse.unsent(delivery.relation, moments, acknowledged),
-            ids,
-            payloads,
-            str(delivery.relation),
-        )
+        yield new
     except BaseException:
-        _close(spool, target, ledger, id_folder)
+        new.kept = False
         raise
-    if not counts:
-        _close(spool, target, ledger, id_folder)
-        return None
-    by_moment = {run.ingested_at: run for run in changed}
-    runs, first = [], 0
-    for moment, rows in counts.items():
-        runs.append((by_moment[moment], first, first + rows))
-        first += rows
-    return Unsent(spool, ids, payloads, first, tuple(runs))
+    finally:
+        if not new.kept:
+            outbox.close(spool, route.target, route.ledger, route.id_folder)
 
 
-def _send_all(
-    delivery: Delivery,
-    endpoint: Endpoint,
-    target: Target,
-    ledger: Ledger,
-    unsent: Unsent,
-    patience: Patience,
-) -> Sent:
-    with talk.progress(delivery.name, unsent.rows) as advance:
-        done = 0
+def _say_where_it_went(route: Route) -> None:
+    """Of a place that is new: where the same delivery went before."""
+    target = route.target
+    before = [
+        other.points_to
+        for other in route.ledger.targets()
+        if other.delivery == target.delivery and other.id != target.id and other.delivered_at
+    ]
+    if before:
+        talk.say(
+            f"{target.delivery}: {target.points_to} is a new place, so everything is sent there; "
+            f"before, it went to {', '.join(before)}"
+        )
 
-        def acknowledged(batches: list[spooling.Batch]) -> None:
+
+def _recorder(
+    route: Route, ids: spooling.Ids, spool: Spool, *, replayed: bool
+) -> Callable[[list[Answered]], None]:
+    def record(answers: list[Answered]) -> None:
+        route.ledger.acknowledge(
+            route.target,
+            spool.id,
+            [span for answered in answers for span in answered.spans],
+            list(_letters(ids, answers)),
+            [
+                message_id
+                for answered in answers
+                for message_id in ids.of(answered.batch.first, answered.batch.last)
+            ]
+            if replayed
+            else (),
+        )
+
+    return record
+
+
+def _letters(ids: spooling.Ids, answers: list[Answered]) -> Iterator[DeadLetter]:
+    now = settings.now().isoformat(timespec="seconds")
+    for answered in answers:
+        for place, refused in sorted(answered.refused.items()):
+            row = answered.batch.first + place
+            (message_id,) = ids.of(row, row)
+            payload = answered.batch.messages[place].decode("utf-8", "replace")
+            yield DeadLetter(row, message_id, refused, payload, now)
+
+
+def _send(route: Route, box: Outbox, record: Callable[[list[Answered]], None]) -> Sent:
+    with talk.progress(route.delivery.name, box.rows) as advance:
+        done, begun = 0, time.monotonic()
+
+        def recorded(answers: list[Answered]) -> None:
             nonlocal done
-            spans = [(batch.first, batch.last) for batch in batches]
-            ledger.acknowledge(target, unsent.spool.id, spans)
-            done += sum(last - first + 1 for first, last in spans)
-            advance(done, f"{done:,} of {unsent.rows:,} messages acknowledged")
+            record(answers)
+            done += sum(len(answered.batch.messages) for answered in answers)
+            rate = done / max(time.monotonic() - begun, 0.001)
+            advance(done, f"{done:,} of {box.rows:,} messages answered, {rate:,.0f}/s")
 
         return asyncio.run(
             send(
-                spooling.batches(unsent.payloads, endpoint),
-                endpoint,
-                patience,
-                acknowledged,
-                lambda line: talk.say(f"{delivery.name}: {line}"),
+                spooling.batches(box.payloads, route.endpoint),
+                route.endpoint,
+                route.patience,
+                recorded,
+                lambda line: talk.say(f"{route.delivery.name}: {line}"),
             )
         )
 
 
-async def send(
-    batches: Iterator[spooling.Batch | spooling.TooLarge],
-    endpoint: Endpoint,
-    patience: Patience,
-    acknowledged: Callable[[list[spooling.Batch]], None],
-    say: Callable[[str], None],
-) -> Sent:
-    """Post batches, eight at a time, until all are answered or one cannot be.
+def _told(
+    route: Route, sent: Sent, spool: Spool, already: int, waiting: int, left: str = "unsent"
+) -> Report:
+    """The report on a spool that was sent.
 
     Args:
-        batches: bodies to send; what is too large is only noted.
-        endpoint: where.
-        patience: how often and how long to try.
-        acknowledged: called, in a thread, with batches that were just answered; the next requests
-            of those who sent them wait for it.
-        say: told when all have to wait for long.
+        route: what was delivered.
+        sent: what sending came to.
+        spool: the spool.
+        already: messages that were there before.
+        waiting: those that were to be sent, in the spool or not.
+        left: what those are that were not answered.
     """
-    sent = Sent()
-    pause = SharedPause(patience, say)
-    recorder = _Recorder(acknowledged)
-    async with aiohttp.ClientSession(
-        headers=_headers(endpoint),
-        timeout=aiohttp.ClientTimeout(total=patience.request_timeout),
-        connector=aiohttp.TCPConnector(limit=IN_FLIGHT),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    ) as session:
-
-        async def work() -> None:
-            while not pause.stopped.is_set():
-                batch = next(batches, None)
-                if batch is None:
-                    return
-                if isinstance(batch, spooling.TooLarge):
-                    sent.too_large.append(batch)
-                    continue
-                failure = await _post(session, endpoint, batch.body, patience, pause)
-                if failure is None:
-                    await recorder.record(batch)
-                    sent.messages += batch.last - batch.first + 1
-                    sent.requests += 1
-                elif sent.failure is None and failure:
-                    # those in flight may still be answered; no new one starts
-                    sent.failure = failure
-                    pause.stopped.set()
-
-        try:
-            await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
-        finally:
-            pause.stopped.set()  # where one failed, no other starts a request
-    return sent
+    name = route.delivery.name
+    letters = list(route.ledger.dead_letters(route.target, spool.id, LETTERS_IN_REPORT))
+    remarks = [
+        f"message {letter.message_id} was refused: {letter.refused.reason}"
+        for letter in letters[:_NAMED]
+    ]
+    if sent.refused > len(remarks):
+        remarks.append(f"{sent.refused - len(remarks):,} more were refused")
+    if sent.refused:
+        remarks.append(
+            f"{talk.plural(sent.refused, 'dead letter')}: `flagmart replay {name} --dry-run` "
+            f"prints them all, `flagmart replay {name}` sends them again when they are mended"
+        )
+    rest = waiting - sent.messages - sent.refused
+    if sent.failure is not None:
+        goes = "go with the next run" if left == "unsent" else "wait for the next replay"
+        remarks.append(
+            f"{sent.failure}; {talk.plural(sent.messages, 'message')} acknowledged, "
+            f"{rest:,} stay {left} and {goes}"
+        )
+    elif rest:
+        remarks.append(f"{talk.plural(rest, 'message')} more wait for the next run")
+    return replace(
+        route.report(_outcome(sent), already, sent),
+        remarks=tuple(remarks),
+        dead=sent.refused,
+        dead_letters=tuple(letter.document(route.target) for letter in letters),
+    )
 
 
-class _Recorder:
-    """Records answers as they come; those that come while the disk is busy share the next write.
-
-    Measured: a write to the disk for each answer made 135,000 messages/s out of 356,000.
-    """
-
-    def __init__(self, record: Callable[[list[spooling.Batch]], None]) -> None:
-        self._record = record
-        self._waiting: list[spooling.Batch] = []
-        self._busy = asyncio.Lock()
-        self._failure: BaseException | None = None
-
-    async def record(self, batch: spooling.Batch) -> None:
-        """Return when the batch is recorded.
-
-        Raises:
-            BaseException: what a write raised; everyone hears of it who was not told otherwise yet.
-        """
-        self._waiting.append(batch)
-        async with self._busy:
-            if self._failure is not None:
-                raise self._failure
-            if not any(waiting is batch for waiting in self._waiting):
-                return  # whoever was before us took it along
-            batches, self._waiting = self._waiting, []
-            try:
-                await asyncio.to_thread(self._record, batches)
-            except BaseException as failure:
-                self._failure = failure
-                raise
-
-
-async def _post(
-    session: aiohttp.ClientSession,
-    endpoint: Endpoint,
-    body: bytes,
-    patience: Patience,
-    pause: SharedPause,
-) -> str | None:
-    """None when the server took the batch, else why not; '' when another batch stopped it all."""
-    try:
-        async for attempt in AsyncRetrying(
-            stop=stop_after_attempt(patience.attempts),
-            wait=pause.seconds,
-            sleep=pause.sleep,
-            retry=retry_if_exception_type(TryAgainError),
-            reraise=True,
-        ):
-            with attempt:
-                await pause.over()
-                if pause.stopped.is_set():
-                    return ""
-                return await _attempt(session, endpoint, body)
-    except TryAgainError as error:
-        return f"{error}, {patience.attempts} times over"
-    return ""
-
-
-async def _attempt(
-    session: aiohttp.ClientSession,
-    endpoint: Endpoint,
-    body: bytes,
-) -> str | None:
-    try:
-        # a redirect would carry the key to another host
-        async with session.post(endpoint.url, data=body, allow_redirects=False) as answer:
-            said = (await answer.content.read(_READ_BYTES)).decode("utf-8", "replace")
-            excerpt = _excerpt(said, endpoint)
-            if 200 <= answer.status < 300:
-                objection = endpoint.objection(said)
-                if objection is None:
-                    return None
-                return f"{endpoint.url} answered {answer.status}, but {objection}{excerpt}"
-            told = f"{endpoint.url} answered {answer.status}{excerpt}"
-            if may_pass(answer.status):
-                raise TryAgainError(told, asked_wait(answer.headers))
-            return told
-    except aiohttp.ClientSSLError as error:
-        return endpoint.masked(f"{endpoint.url}: no trusted connection ({error})")
-    except (aiohttp.ClientError, TimeoutError) as error:
-        # aiohttp says this of plain http, too
-        reason = (str(error) or type(error).__name__).replace(" ssl:default", "")
-        raise TryAgainError(endpoint.masked(f"{endpoint.url}: {reason}")) from error
-
-
-def _excerpt(body: str, endpoint: Endpoint) -> str:
-    shown = " ".join(endpoint.masked(body).split())
-    shown = "".join(character for character in shown if character.isprintable())[:EXCERPT_BYTES]
-    return f": {shown}" if shown else ""
-
-
-def _headers(endpoint: Endpoint) -> dict[str, str]:
-    return {**endpoint.headers, "User-Agent": "flagmart"}
+def _outcome(sent: Sent) -> Outcome:
+    if sent.failure is not None:
+        return Outcome.FAILED
+    return Outcome.PARTLY if sent.refused else Outcome.DELIVERED

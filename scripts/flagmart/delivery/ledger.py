@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from flagmart import settings
+from flagmart.delivery.dead import DeadLetter, Refused
 from flagmart.errors import FlagmartError
 from flagmart.warehouse.protocol import RunFigures
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-VERSION = 1
+VERSION = 3
 _SCHEMA = """
 create table targets (
     id integer primary key,
@@ -62,6 +63,40 @@ create table runs (
     primary key (target_id, ingested_at)
 ) strict, without rowid;
 """
+_SINCE_2 = """
+create table calls (
+    target_id integer not null references targets,
+    dataset text not null,
+    day text,                     -- the last that the server took as finished
+    called_at text,               -- when a call began that the server may have counted
+    primary key (target_id, dataset)
+) strict, without rowid;
+
+create table loads (
+    target_id integer not null references targets,
+    partition_on text not null,
+    rows integer not null,        -- that the destination has taken, as far as can be known
+    changed_at text,              -- when the partition was replaced since
+    primary key (target_id, partition_on)
+) strict, without rowid;
+"""
+_SINCE_3 = """
+create table dead (
+    spool_id integer not null references spools,
+    row integer not null,         -- of the spool's file, from 0
+    message_id text not null,
+    status integer,               -- of the answer; null where no request could carry it
+    reason text not null,
+    answer text not null,         -- its beginning, masked
+    payload text not null,        -- as it was refused
+    died_at text not null,
+    primary key (spool_id, row)
+) strict;
+
+create index dead_ids on dead (message_id);
+"""
+_STEPS = (_SCHEMA, _SINCE_2, _SINCE_3)
+"""What each version added to the one before."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +120,58 @@ class Spool:
     name: str
     is_open: bool
     ranges: tuple[tuple[int, int], ...]
+    """Rows that were acknowledged: first and last, in order."""
+    dead: tuple[tuple[int, int], ...] = ()
+    """Rows that were refused, likewise."""
 
     @property
     def acknowledged(self) -> int:
         """How many messages."""
-        return sum(last - first + 1 for first, last in self.ranges)
+        return _count(self.ranges)
+
+    @property
+    def refused(self) -> int:
+        """How many are dead letters."""
+        return _count(self.dead)
+
+    @property
+    def settled(self) -> tuple[tuple[int, int], ...]:
+        """Rows that no plain export sends again; ranges that touch are one."""
+        return joined([*self.ranges, *self.dead])
+
+
+def _count(ranges: Iterable[tuple[int, int]]) -> int:
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Ranges in order, those that touch as one; none of them overlap."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if found and found[-1][1] == first - 1:
+            found[-1] = (found[-1][0], last)
+        else:
+            found.append((first, last))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Called:
+    """What calls about one dataset came to."""
+
+    day: date | None
+    """The last that the server took as finished."""
+    at: datetime | None
+    """When the last call began that the server may have counted."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """A day as its destination has taken it."""
+
+    rows: int
+    changed_at: datetime | None
+    """When it was replaced since."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +190,8 @@ def without_userinfo(address: str) -> str:
     if "://" not in address:
         return address
     parts = urlsplit(address)
+    if parts.scheme == "abfs" and ":" not in parts.netloc:
+        return address  # what stands before the @ is Azure's container
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
@@ -129,7 +213,14 @@ def opened(path: Path, *, read_only: bool = False) -> Iterator[Ledger]:
         else:
             connection = sqlite3.connect(":memory:")
         try:
-            _prepare(connection, path, read_only=read_only and path.exists())
+            is_file = path.exists()
+            if read_only and is_file and 0 < _version(connection) < VERSION:
+                # what this version adds is made in a copy, the file stays as it is
+                with closing(connection) as on_disk:
+                    connection = sqlite3.connect(":memory:", isolation_level=None)
+                    on_disk.backup(connection)
+                is_file = False
+            _prepare(connection, path, read_only=read_only and is_file)
             yield Ledger(connection)
         finally:
             connection.close()
@@ -146,9 +237,9 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         connection.execute("begin immediate")
-    version = connection.execute("pragma user_version").fetchone()[0]
-    if version == 0 and not read_only:
-        for statement in _SCHEMA.split(";\n"):
+    version = _version(connection)
+    if version < VERSION and not read_only:
+        for statement in "".join(_STEPS[version:]).split(";\n"):
             connection.execute(statement)
         connection.execute(f"pragma user_version = {VERSION}")
     elif version != VERSION:
@@ -158,6 +249,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
         )
     if not read_only:
         connection.execute("commit")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("pragma user_version").fetchone()[0])
 
 
 class Ledger:
@@ -235,8 +330,18 @@ class Ledger:
                 (target.id, day.isoformat()),
             )
 
-    def in_place(self, target: Target, partition: Partition, *, delivered: bool) -> None:
-        """Record a partition: just put in place, or looked at and found as it was."""
+    def in_place(
+        self,
+        target: Target,
+        partition: Partition,
+        *,
+        delivered: bool,
+        load: Load | None = None,
+    ) -> None:
+        """Record a partition: just put in place, or looked at and found as it was.
+
+        With `load`, also what its destination has of it.
+        """
         with self._transaction():
             self._db.execute(
                 "insert or replace into partitions "
@@ -253,22 +358,84 @@ class Ledger:
                     partition.bytes,
                 ),
             )
+            if load is not None:
+                self._db.execute(
+                    "insert or replace into loads (target_id, partition_on, rows, changed_at) "
+                    "values (?, ?, ?, ?)",
+                    (
+                        target.id,
+                        partition.day.isoformat(),
+                        load.rows,
+                        load.changed_at and _text(load.changed_at),
+                    ),
+                )
             if delivered:
                 self._touch(target.id)
 
     def gone(self, target: Target, day: date) -> None:
         """Record that a partition's files were removed."""
         with self._transaction():
+            for table in ("partitions", "loads"):
+                self._db.execute(
+                    f"delete from {table} where target_id = ? and partition_on = ?",  # noqa: S608
+                    (target.id, day.isoformat()),
+                )
+            self._touch(target.id)
+
+    # what a destination does with files
+
+    def loads(self, target: Target) -> dict[date, Load]:
+        """What the destination has of each day, as far as can be known."""
+        rows = self._db.execute(
+            "select partition_on, rows, changed_at from loads where target_id = ?", (target.id,)
+        )
+        return {
+            date.fromisoformat(day): Load(count, at and datetime.fromisoformat(at))
+            for day, count, at in rows
+        }
+
+    def taken(self, target: Target, days: Iterable[date]) -> None:
+        """Record that the destination takes up these days as they are in place."""
+        with self._transaction():
+            self._db.executemany(
+                "insert or replace into loads (target_id, partition_on, rows, changed_at) "
+                "select target_id, partition_on, rows, null from partitions "
+                "where target_id = ? and partition_on = ?",
+                [(target.id, day.isoformat()) for day in days],
+            )
+
+    def calls(self, target: Target) -> dict[str, Called]:
+        """What calls about finished days came to, by dataset."""
+        rows = self._db.execute(
+            "select dataset, day, called_at from calls where target_id = ?", (target.id,)
+        )
+        return {
+            dataset: Called(day and date.fromisoformat(day), at and datetime.fromisoformat(at))
+            for dataset, day, at in rows
+        }
+
+    def calling(self, target: Target, dataset: str, at: datetime | None) -> None:
+        """Say, before a call goes out, that it does; None that it does not count after all."""
+        with self._transaction():
             self._db.execute(
-                "delete from partitions where target_id = ? and partition_on = ?",
-                (target.id, day.isoformat()),
+                "insert into calls (target_id, dataset, called_at) values (?, ?, ?) "
+                "on conflict (target_id, dataset) do update set called_at = excluded.called_at",
+                (target.id, dataset, at and _text(at)),
+            )
+
+    def called(self, target: Target, dataset: str, day: date) -> None:
+        """Record that the server took the day as finished."""
+        with self._transaction():
+            self._db.execute(
+                "update calls set day = ? where target_id = ? and dataset = ?",
+                (day.isoformat(), target.id, dataset),
             )
             self._touch(target.id)
 
     # messages
 
     def runs(self, target: Target) -> dict[datetime, RunFigures]:
-        """Ingest runs of which every message is acknowledged, with their figures at that time."""
+        """Ingest runs of which no message is unsent, with their figures at that time."""
         rows = self._db.execute(
             "select ingested_at, rows, digest from runs where target_id = ?", (target.id,)
         )
@@ -278,7 +445,7 @@ class Ledger:
         }
 
     def record_runs(self, target: Target, runs: Iterable[RunFigures]) -> None:
-        """Record that every message of these runs is acknowledged."""
+        """Record that every message of these runs is acknowledged or dead."""
         with self._transaction():
             self._db.executemany(
                 "insert or replace into runs (target_id, ingested_at, rows, digest) "
@@ -287,8 +454,9 @@ class Ledger:
             )
 
     def spools(self, target: Target) -> list[Spool]:
-        """All spools of this target, oldest first, with their acknowledged ranges."""
+        """All spools of this target, oldest first, with what became of their rows."""
         ranges: dict[int, list[tuple[int, int]]] = {}
+        dead: dict[int, list[tuple[int, int]]] = {}
         for spool_id, first, last in self._db.execute(
             "select spool_id, first_row, last_row from acknowledged "
             "inner join spools on spools.id = spool_id "
@@ -296,11 +464,27 @@ class Ledger:
             (target.id,),
         ):
             ranges.setdefault(spool_id, []).append((first, last))
+        # rows that follow each other have one number less their rank
+        for spool_id, first, last in self._db.execute(
+            "select spool_id, min(row), max(row) from ("
+            "select spool_id, row, "
+            "row - row_number() over (partition by spool_id order by row) as stretch "
+            "from dead inner join spools on spools.id = spool_id where target_id = ?"
+            ") group by spool_id, stretch order by spool_id, 2",
+            (target.id,),
+        ):
+            dead.setdefault(spool_id, []).append((first, last))
         rows = self._db.execute(
             "select id, name, is_open from spools where target_id = ? order by id", (target.id,)
         )
         return [
-            Spool(spool_id, name, bool(is_open), tuple(ranges.get(spool_id, ())))
+            Spool(
+                spool_id,
+                name,
+                bool(is_open),
+                tuple(ranges.get(spool_id, ())),
+                tuple(dead.get(spool_id, ())),
+            )
             for spool_id, name, is_open in rows
         ]
 
@@ -324,12 +508,88 @@ class Ledger:
             )
         return Spool(number, name, is_open=True, ranges=())
 
-    def acknowledge(self, target: Target, spool_id: int, spans: Iterable[tuple[int, int]]) -> None:
-        """Record that these rows (first, last) arrived; ranges that touch become one."""
+    def acknowledge(
+        self,
+        target: Target,
+        spool_id: int,
+        spans: Iterable[tuple[int, int]],
+        dead: Iterable[DeadLetter] = (),
+        replayed: Iterable[str] = (),
+    ) -> None:
+        """Record what became of rows that were sent.
+
+        Args:
+            target: where to.
+            spool_id: what the rows are counted in.
+            spans: rows (first, last) that arrived; ranges that touch become one.
+            dead: those that were refused.
+            replayed: ids of all of them, where they were dead letters before.
+        """
         with self._transaction():
+            self._db.executemany(
+                "delete from dead where message_id = ? "
+                "and spool_id in (select id from spools where target_id = ?)",
+                [(message_id, target.id) for message_id in replayed],
+            )
             for first, last in spans:
                 self._join(spool_id, first, last)
+            self._db.executemany(
+                "insert into dead values (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        spool_id,
+                        letter.row,
+                        letter.message_id,
+                        letter.refused.status,
+                        letter.refused.reason,
+                        letter.refused.answer,
+                        letter.payload,
+                        letter.died_at,
+                    )
+                    for letter in dead
+                ],
+            )
             self._touch(target.id)
+
+    def dead_letters(
+        self, target: Target, spool_id: int | None = None, at_most: int = -1
+    ) -> Iterator[DeadLetter]:
+        """Dead letters of this target, oldest first; of one spool where it is given."""
+        rows = self._db.execute(
+            "select row, message_id, status, reason, answer, payload, died_at from dead "
+            "inner join spools on spools.id = spool_id "
+            "where target_id = ? and spool_id = coalesce(?, spool_id) "
+            "order by spool_id, row limit ?",
+            (target.id, spool_id, at_most),
+        )
+        for row, message_id, status, reason, answer, payload, died_at in rows:
+            refused = Refused(status, reason, answer)
+            yield DeadLetter(row, message_id, refused, payload, died_at)
+
+    def drop_dead(self, target: Target, living: Iterable[str]) -> int:
+        """Forget the dead letters whose message the relation no longer holds.
+
+        Args:
+            target: whose.
+            living: ids of dead letters that it does hold.
+
+        Returns:
+            How many were forgotten. Runs are looked at anew then: a message that comes back is new.
+        """
+        with self._transaction():
+            self._db.execute("create temporary table living (message_id text primary key) strict")
+            self._db.executemany(
+                "insert or ignore into living values (?)", ((name,) for name in living)
+            )
+            dropped = self._db.execute(
+                "delete from dead where spool_id in (select id from spools where target_id = ?) "
+                "and message_id not in (select message_id from living)",
+                (target.id,),
+            ).rowcount
+            self._db.execute("drop table living")
+            if dropped:
+                self._db.execute("delete from runs where target_id = ?", (target.id,))
+        return dropped
 
     def _join(self, spool_id: int, first: int, last: int) -> None:
         touching = self._db.execute(
@@ -351,7 +611,7 @@ class Ledger:
             self._db.execute("update spools set is_open = 0 where id = ?", (spool_id,))
 
     def drop_spool(self, spool_id: int) -> None:
-        """Forget a spool of which nothing was acknowledged."""
+        """Forget a spool of which nothing was acknowledged, and nothing refused."""
         with self._transaction():
             self._db.execute("delete from spools where id = ?", (spool_id,))
 

@@ -13,7 +13,7 @@ class Outcome(StrEnum):
     DELIVERED = "delivered"
     NOTHING_NEW = "nothing new"
     PARTLY = "partly"
-    """Something was left out: named in the report's remarks."""
+    """Something was left out or refused: named in the report's remarks."""
     WOULD_DELIVER = "would deliver"
     """A dry run that found something to do."""
     FAILED = "failed"
@@ -33,7 +33,11 @@ class Report:
     """Rows written, or messages acknowledged."""
     already: int = 0
     """Rows that were there before and still are."""
+    dead: int = 0
+    """Messages that became dead letters."""
     where: str = ""
     remarks: tuple[str, ...] = ()
     detail: dict[str, Any] | None = None
     """Of a dry run: what would be written, or the first request."""
+    dead_letters: tuple[dict[str, object], ...] = ()
+    """The first thousand of them."""

@@ -37,14 +37,26 @@ class Patience:
     longest_wait: float = 60.0
     """Cap of every wait, also of one the server asks for."""
     request_timeout: float = 30.0
+    least_gap: float = 0.0
+    """From the start of one request to that of the next."""
 
 
 class TryAgainError(Exception):
     """This attempt failed in a way that may pass."""
 
-    def __init__(self, reason: str, asked_wait: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        asked_wait: float | None = None,
+        *,
+        status: int | None = None,
+        arrived: bool = True,
+    ) -> None:
         super().__init__(reason)
         self.asked_wait = asked_wait
+        self.status = status
+        self.arrived = arrived
+        """Whether the server may have seen the request."""
 
 
 def may_pass(status: int) -> bool:
@@ -68,7 +80,7 @@ def asked_wait(headers: Mapping[str, str]) -> float | None:
         except ValueError:
             try:
                 moment = parsedate_to_datetime(value)
-            except ValueError:
+            except (ValueError, OverflowError):
                 continue
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
@@ -84,6 +96,7 @@ class SharedPause:
 
     def __init__(self, patience: Patience, say: Callable[[str], None]) -> None:
         self._until = 0.0
+        self._next_turn = 0.0
         self._say = say
         self._patience = patience
         self._jitter = wait_random_exponential(
@@ -107,6 +120,15 @@ class SharedPause:
     async def sleep(self, seconds: float) -> None:
         """Until the shared pause is over, or the delivery stops."""
         await self.over(seconds)
+
+    async def turn(self) -> None:
+        """Return when a request may start, or the delivery stops."""
+        await self.over()
+        now = time.monotonic()
+        start = max(now, self._next_turn)
+        self._next_turn = start + self._patience.least_gap
+        if start > now:
+            await self.over(start - now)
 
     async def over(self, at_least: float = 0.0) -> None:
         """Return when no pause is left, or the delivery stops."""

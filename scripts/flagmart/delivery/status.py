@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flagmart import destinations, settings, talk
-from flagmart.delivery import files, ledger, places
-from flagmart.delivery.deliveries import UNFINISHED, read_project
+from flagmart.delivery import files, ledger, loads, places, signals
+from flagmart.delivery.deliveries import UNFINISHED, Built, read_project
 from flagmart.errors import FlagmartError
 from flagmart.settings import Engine
 from flagmart.warehouse import landed_runs, open_reader
@@ -67,8 +67,11 @@ class Place:
     delivered: str
     """In the unit of its kind, for people."""
     rows: int
+    dead: int
+    """Messages that were refused."""
     unsent: int | None
-    """Messages not sent, or rows of the days an export would look at; None where not known."""
+    """Messages not sent, rows of the days an export would look at, or finished days that were not
+    said to be; None where not known."""
     delivered_at: str | None
 
 
@@ -83,6 +86,7 @@ class Status:
     """Rows of each delivery's relation."""
     exclusions: list[Excluded] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
+    changed: list[loads.ChangedDay] = field(default_factory=list)
     accounts: list[Account] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     """What could not be said, and why."""
@@ -103,10 +107,12 @@ def status(names: list[str], project_dir: Path, data: DataFolder, wait_seconds: 
             f"{data.root.absolute()} holds no data yet; run `flagmart ingest`, or point "
             "FLAGMART_DATA elsewhere: it counts from the folder a command is started in"
         )
-    runs = landed_runs(data)
-    found = Status(
-        ingest={name: sum(getattr(run, name) for run in runs) for name in ("read", *_READ)}
-    )
+    found = Status(ingest=dict.fromkeys(("read", *_READ), 0))
+    landed = []
+    for run in landed_runs(data):
+        for name in found.ingest:
+            found.ingest[name] += getattr(run, name)
+        landed.append((_moment(run), run.landed))
     found.accounts.append(
         _account(
             "read = landed + repeats + unreadable",
@@ -127,14 +133,21 @@ def status(names: list[str], project_dir: Path, data: DataFolder, wait_seconds: 
             # read again: a build may have ended while this waited for the engine
             project = read_project(project_dir)
             chosen = project.chosen(names)
+            finished = signals.finished(project.deliveries, book)
             build = _build(found, chosen, reader)
-            accepted = _events(found, runs, project, reader)
+            accepted = _events(found, landed, project, reader)
             _exports(found, chosen, project, reader, accepted)
             for target in _targets(book, chosen):
                 delivery = next(d for d in chosen if d.name == target.delivery)
                 unsent = None
                 if reader.has(delivery.relation):
                     unsent = _unsent(found, target, book, data, delivery, reader, build)
+                    place = _where(target.points_to, data)
+                    last = finished.get((target.destination, signals.kind(delivery)))
+                    if unsent is not None:  # else it was said why not
+                        found.changed += loads.changed_days(
+                            delivery, target, place, book, reader, data, last
+                        )
                 found.places.append(_place(target, book, data, unsent))
     found.remarks += [
         f"{delivery.name} was never delivered" + (f" to {where}" if where else "")
@@ -173,9 +186,13 @@ def _undelivered(delivery: Delivery, known: list[Place], data: DataFolder) -> st
         now = places.place(delivery, data)
     except FlagmartError:
         return None  # said by an export
-    where = str(data.root / now.points_to(data))
+    where = _where(now.points_to(data), data)
     destination = delivery.settings.values.get("destination")
     return None if (destination, where) in [(p.destination, p.where) for p in mine] else where
+
+
+def _where(points_to: str, data: DataFolder) -> str:
+    return points_to if "://" in points_to else str(data.root / points_to)
 
 
 def _moment(run: LandedRun) -> datetime:
@@ -196,7 +213,7 @@ def _relation(found: Status, project: Project, reader: Warehouse, name: str) -> 
 
 
 def _events(
-    found: Status, runs: tuple[LandedRun, ...], project: Project, reader: Warehouse
+    found: Status, landed: list[tuple[datetime, int]], project: Project, reader: Warehouse
 ) -> int | None:
     """Fill in what base says of events; the accepted ones of exported environments come back."""
     points = _relation(found, project, reader, CHART_POINTS)
@@ -211,15 +228,15 @@ def _events(
     ]
     built = [row[0] for row in reader.counts(base, ["ingested_at"])]
     newest = max((moment for moment in built if isinstance(moment, datetime)), default=None)
-    waiting = [run for run in runs if newest is None or _moment(run) > newest]
-    if rows := sum(run.landed for run in waiting):
-        found.remarks.append(f"{rows:,} landed events are not built yet; run `dbt build`")
+    waiting = sum(rows for moment, rows in landed if newest is None or moment > newest)
+    if waiting:
+        found.remarks.append(f"{waiting:,} landed events are not built yet; run `dbt build`")
     rejected = sum(judged.events for judged in found.events if judged.outcome == "rejected")
     accepted = sum(judged.events for judged in found.events if judged.outcome != "rejected")
     found.accounts.append(
         _account(
             "landed = accepted + rejected",
-            found.ingest["landed"] - sum(run.landed for run in waiting),
+            found.ingest["landed"] - waiting,
             {"accepted": accepted, "rejected": rejected},
         )
     )
@@ -293,41 +310,75 @@ def _unsent(
 ) -> int | None:
     """What an export to this place would look at or send, by the export's own rules."""
     sink = delivery.settings.values.get("sink")
-    if "://" not in target.points_to and sink == destinations.FILES:
+    if signals.is_signals(delivery):
+        over = [figures.day for figures in reader.partitions(delivery.relation)]
+        return len(signals.candidates(over, signals.last_finished(target, book)))
+    if places.is_files(target.points_to) and sink == destinations.FILES:
         try:
             place = places.at(delivery, target.points_to, data)
+            standing = place.standing(book.partitions(target))
         except FlagmartError as error:
             found.remarks.append(str(error))
             return None
-        work = files.plan(
-            reader.partitions(delivery.relation),
-            place.standing(book.partitions(target)),
-            "" if build is None else delivery.fingerprint(build),
-            allow_shrink=False,
-        )
+        fingerprint = "" if build is None else delivery.fingerprint(build)
+        built = Built(reader, fingerprint)
+        _, work = files.compare(delivery, place.layout, standing, built, allow_shrink=False)
         found.remarks += [f"{delivery.name}: {line}" for line in files.shrunk_remarks(work)]
         return sum(figures.rows for figures in work.look)
-    if "://" in target.points_to and sink in destinations.HTTP_SINKS:
-        from flagmart.delivery.http import changed_runs, id_files
-
-        changed = changed_runs(reader.runs(delivery.relation), book.runs(target))
-        if not changed:
-            return 0
-        return reader.count_unsent(
-            delivery.relation,
-            [run.ingested_at for run in changed],
-            id_files(book.spools(target), data.acknowledged / delivery.name),
-        )
+    if not places.is_files(target.points_to) and sink in destinations.HTTP_SINKS:
+        return _messages(found, target, book, data, delivery, reader)
     return None
 
 
+def _messages(
+    found: Status,
+    target: Target,
+    book: Ledger,
+    data: DataFolder,
+    delivery: Delivery,
+    reader: Warehouse,
+) -> int:
+    """How many messages are unsent; and the account of them all."""
+    from flagmart.delivery import outbox
+
+    spools, folder = book.spools(target), data.acknowledged / delivery.name
+    runs = reader.runs(delivery.relation)
+    changed = outbox.changed_runs(runs, book.runs(target))
+    unsent = 0
+    if changed:
+        unsent = reader.count_unsent(
+            delivery.relation,
+            [run.ingested_at for run in changed],
+            outbox.id_files(spools, folder),
+        )
+    rows = sum(run.rows for run in runs)
+    dead = sum(spool.refused for spool in spools)
+    delivered = sum(spool.acknowledged for spool in spools)
+    # what was sent or refused and is in the relation no more
+    gone = max(delivered + dead + unsent - rows, 0)
+    account = _account(
+        f"exported = delivered + dead + unsent ({target.delivery})",
+        rows + gone,
+        {"delivered": delivered, "dead": dead, "unsent": unsent},
+    )
+    if gone:
+        account = replace(account, text=f"{account.text}, {gone:,} of them no longer exported")
+    found.accounts.append(account)
+    return unsent
+
+
 def _place(target: Target, book: Ledger, data: DataFolder, unsent: int | None) -> Place:
-    if "://" in target.points_to:
-        where = target.points_to
-        rows = sum(spool.acknowledged for spool in book.spools(target))
+    where = _where(target.points_to, data)
+    dead = 0
+    if calls := book.calls(target):
+        said = [f"{name} up to {called.day}" for name, called in calls.items() if called.day]
+        rows, delivered = 0, ", ".join(said)
+    elif not places.is_files(target.points_to):
+        spools = book.spools(target)
+        rows = sum(spool.acknowledged for spool in spools)
+        dead = sum(spool.refused for spool in spools)
         delivered = f"{rows:,} messages"
     else:
-        where = str(data.root / target.points_to)
         partitions = book.partitions(target).values()
         rows = sum(partition.rows for partition in partitions)
         count = sum(partition.files for partition in partitions)
@@ -338,6 +389,7 @@ def _place(target: Target, book: Ledger, data: DataFolder, unsent: int | None) -
         where=where,
         delivered=delivered,
         rows=rows,
+        dead=dead,
         unsent=unsent,
         delivered_at=target.delivered_at,
     )

@@ -10,7 +10,7 @@ import json
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
-from flagmart.destinations.endpoint import Endpoint, base_url
+from flagmart.destinations.endpoint import Endpoint, answer_of, base_url, page
 
 if TYPE_CHECKING:
     from flagmart.destinations.settings import Settings
@@ -29,22 +29,31 @@ def endpoint(settings: Settings) -> Endpoint:
 
     Args:
         settings: `key_env` names the variable with the write key; `host_env`, where given, the one
-            with the host (https://api.segment.io where it is not set), whose path prefix is kept.
+            with the host (https://api.segment.io where it is not set), whose path prefix is kept;
+            `auth` says where the key stands: `basic` (Segment, RudderStack, Hightouch), `header`
+            (X-Write-Key: Jitsu) or `body` (`writeKey`).
 
     Raises:
         FlagmartError: the key is not set, or the host is no address.
     """
-    settings.only("destination", "sink", "host_env", "key_env")
-    key = settings.from_environment("key_env")
+    settings.only("destination", "sink", "host_env", "key_env", "auth")
+    auth = settings.choice("auth", "basic", "header", "body")
+    key = settings.secret("key_env")
     host = settings.from_environment("host_env", DEFAULT_HOST)
     # Basic auth is the write key as user with an empty password: the colon belongs to it.
     token = b64encode(f"{key}:".encode()).decode("ascii")
+    headers = {
+        "basic": {"Authorization": f"Basic {token}"},
+        "header": {"X-Write-Key": key},
+        "body": {},
+    }
+    write_key = f'"writeKey":{json.dumps(key)},' if auth == "body" else ""
     return Endpoint(
         url=base_url(host, str(settings.values.get("host_env", "host"))) + "/v1/batch",
-        headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
+        headers={**headers[auth], "Content-Type": "application/json"},
         secrets=(token, key),
         # no sentAt: Segment would shift every timestamp by its difference from the time of arrival
-        prefix=b'{"batch":[',
+        prefix=f'{{{write_key}"batch":['.encode(),
         separator=b",",
         suffix=b"]}",
         max_messages=MAX_MESSAGES,
@@ -55,17 +64,7 @@ def endpoint(settings: Settings) -> Endpoint:
 
 
 def objection(body: str) -> str | None:
-    """Why an answer 200 is neither Segment's `{"success": true}` nor the `OK` of its like.
-
-    A wrong host, a proxy or a page to log in answers 200 to anything.
-    """
-    text = body.strip()
-    if text.startswith("<"):
-        return "with a page and not as Segment does; is the host right?"
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return None
-    if isinstance(document, dict) and document.get("success") is False:
+    """Why an answer 200 is neither Segment's `{"success": true}` nor the `OK` of its like."""
+    if answer_of(body).get("success") is False:
         return "that it was no success"
-    return None
+    return page(body, "Segment")

@@ -1,0 +1,41 @@
+{{ config(enabled=flagmart.is_delivered("segment_identifies")) }}
+
+with environments as (
+    select env_id
+    from {{ ref("int_exports__environments") }}
+    where is_exported
+),
+
+named as (
+    select
+        *,
+        'featbit:' || env_id || ':' || event_id || ':identify' as message_id
+    from {{ ref("int_segment__user_traits") }}
+    where env_id in (select environments.env_id from environments)
+),
+
+with_payload as (
+    select
+        *,
+        {{ flagmart.json_bytes_at_most(["message_id", "user_key", "user_name"], 2000) }} as payload_bytes_at_most,
+        {{ flagmart.json_object({
+            "type": "'\"identify\"'",
+            "messageId": flagmart.json_string("message_id"),
+            "userId": flagmart.json_string("user_key"),
+            "timestamp": flagmart.json_string(flagmart.iso_timestamp("occurred_at")),
+            "context": "'{\"active\":false}'",
+            "traits": "case when coalesce(user_name, '') = '' then '{}' else "
+                ~ flagmart.json_object({"name": flagmart.json_string("user_name")}) ~ " end",
+        }) }} as payload
+    from named
+)
+
+select
+    event_id,
+    message_id,
+    user_key,
+    occurred_at,
+    ingested_at,
+    payload,
+    {{ flagmart.segment_objection() }} as exclusion_reason
+from with_payload
