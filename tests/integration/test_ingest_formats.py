@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flagmart.ingest.files import Report, ingest
+from flagmart.ingest.files import ingest
+from flagmart.ingest.landed_files import Report
 from flagmart.ingest.timestamps import Unit
 from flagmart.settings import DataFolder
 from support.landed import SAMPLES, event, ids, lines, rejects, rows

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from flagmart.errors import FlagmartError
-from flagmart.ingest.files import Report, ingest
+from flagmart.ingest.files import ingest
+from flagmart.ingest.landed_files import Report
 from flagmart.settings import DataFolder
 from flagmart.warehouse import manifest, parquet_landing
 from flagmart.warehouse.landing import CONFLICT, SCHEMA
@@ -208,7 +209,7 @@ def test_an_abandoned_run_leaves_nothing(data: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "damaged"), ('{"format": 2}', "format 2"), ('{"format": 1}', "damaged")],
+    [("{", "damaged"), ('{"format": 3}', "format 3"), ('{"format": 1}', "damaged")],
 )
 def test_a_manifest_that_cannot_be_read_stops_the_run(data: Path, text: str, message: str) -> None:
     folder = DataFolder(data).ensure(DataFolder(data).landing / "featbit_events")

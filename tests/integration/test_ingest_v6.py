@@ -17,7 +17,8 @@ import pytest
 from clickhouse_connect.driver import Client
 
 from flagmart.ingest.event import Event, NoEventError
-from flagmart.ingest.files import Report, ingest
+from flagmart.ingest.files import ingest
+from flagmart.ingest.landed_files import Report
 from flagmart.ingest.records import parse
 from flagmart.ingest.timestamps import Unit
 from flagmart.settings import DataFolder

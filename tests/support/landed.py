@@ -35,7 +35,7 @@ def lines(*events: object) -> str:
 
 def runs(data: Path) -> tuple[LandedRun, ...]:
     """The complete runs."""
-    return manifest.read(DataFolder(data).landing / "featbit_events").runs
+    return tuple(manifest.all_runs(DataFolder(data).landing / "featbit_events"))
 
 
 def rows(data: Path) -> list[dict[str, Any]]:
@@ -43,8 +43,7 @@ def rows(data: Path) -> list[dict[str, Any]]:
     folder = DataFolder(data).landing / "featbit_events"
     return [
         row
-        for run in runs(data)
-        for file in run.files
+        for file in manifest.read(folder).files
         for row in pq.read_table(folder / file.name).to_pylist()
     ]
 
@@ -54,7 +53,7 @@ def ids(data: Path) -> list[str]:
     return [row["event_id"] for row in rows(data)]
 
 
-def rejects(data: Path) -> list[tuple[int, str]]:
+def rejects(data: Path) -> list[tuple[int | None, str]]:
     """Line and reason of every reject of every run."""
     folder = DataFolder(data).rejects / "featbit_events"
     return [

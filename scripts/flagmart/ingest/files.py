@@ -1,8 +1,6 @@
 """`flagmart ingest files`: whatever FeatBit leaves lying around as files, into the landing."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -11,54 +9,18 @@ from flagmart.ingest import columnar, formats, framing, tables
 from flagmart.ingest.batches import Batcher, batches
 from flagmart.ingest.event import Event, NoEventError
 from flagmart.ingest.formats import Format
+from flagmart.ingest.landed_files import FileReport, Report, land_files
 from flagmart.ingest.records import WIRE_FORMAT, parse
-from flagmart.ingest.sources import RefusedError, Source, Stream, expand
+from flagmart.ingest.sources import RefusedError, Source, Stream
 from flagmart.ingest.timestamps import Moment, Unit, decide
 from flagmart.settings import DataFolder
-from flagmart.warehouse import open_run
-from flagmart.warehouse.landing import DryRun, Run, RunResult
+from flagmart.warehouse.landing import FEATBIT, Run
 
 SURVEYED = 1_000
 """Records of a file looked at to decide what its timestamps count."""
 
 Item = tuple[int, Event | NoEventError, bytes]
 """A line, the event or why it is none, and in that case the record's bytes."""
-
-
-@dataclass
-class FileReport:
-    """What was found out about one file, beside its counts."""
-
-    label: str
-    format: Format | None = None
-    timestamps: str | None = None
-    """`s`, `ms`, `us`, `ns`, `text` or `date` (they need no unit); None where no record has one."""
-    refused: str | None = None
-    """Why nothing was read."""
-    damaged: str | None = None
-    """Why reading ended early."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What became of all files."""
-
-    result: RunResult
-    files: list[FileReport] = field(default_factory=list)
-
-    @property
-    def refused(self) -> list[FileReport]:
-        """Files that nothing was read from."""
-        return [file for file in self.files if file.refused]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every record of every file landed or had landed before."""
-        return (
-            not any(file.refused or file.damaged for file in self.files)
-            and not self.result.total("unreadable")
-            and not self.result.total("conflicting_repeats")
-        )
 
 
 def ingest(
@@ -76,26 +38,16 @@ def ingest(
         UsageError: a path does not exist.
         FlagmartError: the landing cannot be written.
     """
-    sources = expand(paths, data.root)
-    inputs = tuple(str(path).encode("utf-8", "backslashreplace").decode() for path in paths)
-    opened = nullcontext(DryRun()) if dry_run else open_run(data, "file", inputs)
-    total = sum(source.size for source in sources)
-    reports: list[FileReport] = []
-    done = events = 0
-    with opened as run, talk.progress("ingest", total) as advance:
-        for source in sources:
-            report = FileReport(source.label)
-            reports.append(report)
-            run.begin(source.label)
-            try:
-                for position, rows in _ingest_file(run, source, report, unit):
-                    events += rows
-                    advance(done + position, talk.plural(events, "event"))
-            except RefusedError as reason:
-                report.refused = str(reason)
-                talk.say(f"{source.label}: not an event file: {report.refused}")
-            done += source.size
-        return Report(run.finish(), reports)
+    return land_files(
+        paths,
+        data,
+        FEATBIT,
+        lambda run, source, report: _ingest_file(run, source, report, unit),
+        source="file",
+        counted="event",
+        no_file="not an event file",
+        dry_run=dry_run,
+    )
 
 
 def _ingest_file(

@@ -22,6 +22,8 @@ class Format(StrEnum):
     CSV_BY_TABS = "CSV, by tabs"
     TSV = "TSV"
     PARQUET = "parquet"
+    BINARY = "binary"
+    """A message of protobuf; of Prefab's telemetry."""
     EMPTY = "empty"
 
 
@@ -37,20 +39,36 @@ def tell(stream: Stream) -> Format:
     head = _head(stream)
     if stream.damage and not head:
         raise RefusedError(stream.damage)
+    if found := _json(head):
+        return found
+    if b"\0" in head:
+        raise RefusedError(
+            "binary, or text in UTF-16; text must be UTF-8, compressed with gzip or not at all"
+        )
+    return _separated(head)
+
+
+def tell_json(stream: Stream) -> Format:
+    """How a file holds JSON, or that it is empty; binary where it holds something else.
+
+    Raises:
+        RefusedError: it cannot be read.
+    """
+    head = _head(stream)
+    if stream.damage and not head:
+        raise RefusedError(stream.damage)
+    return _json(head) or Format.BINARY
+
+
+def _json(head: bytes) -> Format | None:
     start = head.lstrip()[:1]
     if not start:
         return Format.EMPTY
     if start != b"[" and _has_json_line(head):
         return Format.JSON_LINES
     if b"\0" in head:
-        raise RefusedError(
-            "binary, or text in UTF-16; text must be UTF-8, compressed with gzip or not at all"
-        )
-    if start == b"[":
-        return Format.JSON_ARRAY
-    if start == b"{":
-        return Format.JSON_DOCUMENTS
-    return _separated(head)
+        return None
+    return {b"[": Format.JSON_ARRAY, b"{": Format.JSON_DOCUMENTS}.get(start)
 
 
 def header(line: bytes, delimiter: str) -> list[str]:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flagmart.errors import FlagmartError
 from flagmart.warehouse import clickhouse_lock
@@ -30,8 +31,11 @@ from flagmart.warehouse.clickhouse_client import (
 )
 from flagmart.warehouse.landing import (
     EVENT_COLUMNS,
+    FEATBIT,
     GROUP_ROWS,
+    LANDINGS,
     InputCounts,
+    Landing,
     Rejects,
     Run,
     RunResult,
@@ -48,8 +52,6 @@ if TYPE_CHECKING:
 
     from flagmart.settings import ClickHouse, DataFolder
 
-EVENTS = "landed_events"
-RUNS = "ingest_runs"
 _STAGE = "stage_"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -88,13 +90,13 @@ _RUN_COLUMNS: pa.Schema = pa.schema(
 )
 
 
-def runs(server: ClickHouse) -> tuple[LandedRun, ...]:
-    """The complete runs of the landing, in order of `ingested_at`.
+def runs(server: ClickHouse, landing: Landing = FEATBIT) -> tuple[LandedRun, ...]:
+    """The complete runs of a landing, in order of `ingested_at`.
 
     Raises:
         FlagmartError: the server cannot be reached or refuses.
     """
-    table = f"{name(server.landing)}.{name(RUNS)}"
+    table = f"{name(server.landing)}.{name(landing.runs_table)}"
     with connected(server) as client:
         try:
             rows = client.rows(
@@ -114,45 +116,52 @@ def runs(server: ClickHouse) -> tuple[LandedRun, ...]:
 
 @contextmanager
 def open_run(
-    server: ClickHouse, data: DataFolder, source: str, inputs: tuple[str, ...]
+    server: ClickHouse,
+    data: DataFolder,
+    source: str,
+    inputs: tuple[str, ...],
+    landing: Landing = FEATBIT,
 ) -> Iterator[Run]:
     """A run that is abandoned, without a trace, unless it is finished before the block ends.
 
     Args:
         server: where to.
         data: the folder for what does not land.
-        source: clickhouse, postgres, mongodb or file.
+        source: clickhouse, postgres, mongodb, file or prefab.
         inputs: what was asked to be read, to be noted with the run.
+        landing: which one.
 
     Raises:
         FlagmartError: another process writes to this landing, the server cannot be reached, or a
             right is missing.
     """
     # not in one folder with those of a landing on DuckDB, which removes what it does not know
-    rejects = data.ensure(data.rejects / server.landing)
+    folder = data.rejects / server.landing
+    # runs of two landings may have one name
+    rejects = data.ensure(folder if landing == FEATBIT else folder / landing.name)
     with connected(server) as client:
-        landing = _Landing(client)
-        landing.ensure_database()
+        tables = _Tables(client, landing)
+        tables.ensure_database()
         with clickhouse_lock.held(client, server.landing) as lock:
-            landing.ensure_tables()
-            last = landing.remove_leftovers()
+            tables.ensure_tables()
+            last = tables.remove_leftovers()
             for path in rejects.glob(".staging-*"):
                 path.unlink()
-            run = _ClickHouseRun(landing, lock, rejects, last, source, inputs)
+            run = _ClickHouseRun(tables, lock, rejects, last, source, inputs)
             try:
                 yield run
             finally:
                 run.close()
 
 
-class _Landing:
-    """The landing's database and what lies in it."""
+class _Tables:
+    """The database of the landings, and in it the tables of one."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, landing: Landing) -> None:
         self.client = client
         self.database = client.server.landing
-        self.events = self.table(EVENTS)
-        self.runs = self.table(RUNS)
+        self.events = self.table(landing.rows_table)
+        self.runs = self.table(landing.runs_table)
 
     def table(self, table: str) -> str:
         return f"{name(self.database)}.{name(table)}"
@@ -182,9 +191,11 @@ class _Landing:
     def remove_leftovers(self) -> datetime | None:
         """Remove what killed runs left; the newest moment that is taken, UTC, comes back."""
         # the server goes on with a statement whose client was killed
-        self.client.rows(
-            "kill query where startsWith(query, {begin:String}) sync", {"begin": self.move}
-        )
+        for landing in LANDINGS:  # since the tables that either reads from are dropped next
+            self.client.rows(
+                "kill query where startsWith(query, {begin:String}) sync",
+                {"begin": _move_into(self.table(landing.rows_table))},
+            )
         self.drop_stages(_STAGE)
         self.drop_stages(f"{clickhouse_lock.TABLE}_")
         left = [
@@ -211,13 +222,17 @@ class _Landing:
     @property
     def move(self) -> str:
         """How the statement begins that moves rows into the landing."""
-        return f"insert into {self.events} "
+        return _move_into(self.events)
+
+
+def _move_into(table: str) -> str:
+    return f"insert into {table} "
 
 
 class _ClickHouseRun:
     def __init__(
         self,
-        landing: _Landing,
+        landing: _Tables,
         lock: clickhouse_lock.Lock,
         rejects: Path,
         last: datetime | None,
@@ -246,8 +261,29 @@ class _ClickHouseRun:
         self._inputs[-1].landed += events.num_rows
         self._stage.write(events, len(self._inputs) - 1)
 
-    def reject(self, line: int, reason: str, text: str) -> None:
+    def reject(self, line: int | None, reason: str, text: str) -> None:
         self._rejects.unreadable(self._inputs[-1], line, reason, text)
+
+    def landed_before(self, ids: pa.Array) -> pa.Array:
+        landing, table = self._landing, self._landing.table(f"{self._tables}looked_for")
+        self._make(table, "event_id String")
+        try:
+            self._client.insert(table, pa.table({"event_id": ids}))
+            found = f"""
+                from {landing.events}
+                where ingested_at in (select ingested_at from {landing.runs})
+                    and event_id in (select event_id from {table})
+            """
+            batches = list(
+                self._client.stream(
+                    f"select distinct event_id {found}",
+                    expected=self._client.number(f"select count(distinct event_id) {found}"),
+                )
+            )
+        finally:
+            self._client.run(f"drop table if exists {table} sync")
+        known = pa.chunked_array([batch.column(0) for batch in batches], pa.string())
+        return pc.is_in(ids, known.combine_chunks())
 
     def finish(self) -> RunResult:
         self._stage.close()

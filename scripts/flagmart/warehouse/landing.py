@@ -25,6 +25,25 @@ CONFLICT = "conflicting repeat of an id that landed before"
 TIME = pa.timestamp("us")
 
 
+@dataclass(frozen=True)
+class Landing:
+    """One landing; all have the same columns, runs and promises, and share one writer."""
+
+    name: str
+    """What dbt reads; also the folder below `landing` and `rejects`."""
+    rows_table: str
+    """ClickHouse's table of rows; the macro `landings` names both tables, too."""
+    runs_table: str
+    """ClickHouse's table with a row for each complete run."""
+
+
+FEATBIT = Landing("featbit_events", "landed_events", "ingest_runs")
+"""FeatBit's events."""
+PREFAB = Landing("prefab_counters", "landed_prefab_counters", "prefab_ingest_runs")
+"""Counters of Prefab's evaluation summaries: `properties` is a counter, `occurred_at` its start."""
+LANDINGS = (FEATBIT, PREFAB)
+
+
 def _required(name: str, kind: pa.DataType) -> pa.Field:
     return pa.field(name, kind, nullable=False)
 
@@ -101,8 +120,17 @@ class Run(Protocol):
     def append(self, events: pa.RecordBatch) -> None:
         """Take a batch with the columns `EVENT_COLUMNS`."""
 
-    def reject(self, line: int, reason: str, text: str) -> None:
-        """Record what is no event; `text` is cut to `TEXT_KEPT` characters."""
+    def reject(self, line: int | None, reason: str, text: str) -> None:
+        """Record what is no event; `text` is cut to `TEXT_KEPT` characters.
+
+        `line` is where it stands in a file; None where it comes from a table.
+        """
+
+    def landed_before(self, ids: pa.Array) -> pa.Array:
+        """Which of `ids`, in lower case, complete runs have landed: one boolean for each.
+
+        Only ids are read. It takes memory in proportion to `ids`, not to what landed.
+        """
 
     def finish(self) -> RunResult:
         """Drop repeats and make the rest visible to readers, all at once."""
@@ -122,9 +150,13 @@ class DryRun:
         """See `Run`."""
         self._inputs[-1].landed += events.num_rows
 
-    def reject(self, line: int, reason: str, text: str) -> None:  # noqa: ARG002
+    def reject(self, line: int | None, reason: str, text: str) -> None:  # noqa: ARG002
         """See `Run`."""
         self._inputs[-1].reasons[reason] += 1
+
+    def landed_before(self, ids: pa.Array) -> pa.Array:
+        """See `Run`; nothing is looked for."""
+        return pa.repeat(pa.scalar(False), len(ids))
 
     def finish(self) -> RunResult:
         """See `Run`."""
@@ -197,7 +229,7 @@ class Rejects:
         self._published = folder / f"{run_id}.jsonl"
         self._file: IO[str] | None = None
 
-    def unreadable(self, counts: InputCounts, line: int, reason: str, text: str) -> None:
+    def unreadable(self, counts: InputCounts, line: int | None, reason: str, text: str) -> None:
         """Record what is no event, and count it; `text` is cut to `TEXT_KEPT` characters."""
         counts.reasons[reason] += 1
         if len(text) > TEXT_KEPT:
@@ -208,11 +240,12 @@ class Rejects:
         """Record a repeat that contradicts what landed: one row of the landing's columns."""
         facts = {name: repeat.column(name)[0].as_py() for name in _ENVELOPE}
         micros = repeat.column("occurred_at").cast(pa.int64())[0].as_py()
-        line = int(repeat.column("source_ref")[0].as_py().rpartition(":")[2])
+        number = repeat.column("source_ref")[0].as_py().rpartition(":")[2]
+        line = int(number) if number.isdecimal() else None
         # whole, since this is all that is left of it
         self._write(counts.label, line, CONFLICT, envelope(**facts, timestamp=micros))
 
-    def _write(self, source: str, line: int, reason: str, text: str) -> None:
+    def _write(self, source: str, line: int | None, reason: str, text: str) -> None:
         if self._file is None:
             self._file = self._staged.open("w", encoding="utf-8", errors="backslashreplace")
         facts = {"source": source, "line": line, "reason": reason, "text": text}

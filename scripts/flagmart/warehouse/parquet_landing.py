@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,10 +23,12 @@ from flagmart.errors import FlagmartError
 from flagmart.settings import DataFolder
 from flagmart.warehouse import manifest, repeats
 from flagmart.warehouse.landing import (
+    FEATBIT,
     GROUP_ROWS,
     SCHEMA,
     TIME,
     InputCounts,
+    Landing,
     Rejects,
     Run,
     RunResult,
@@ -40,18 +43,18 @@ FILE_ROWS = 10 * GROUP_ROWS
 
 
 class ParquetLanding:
-    """The landing of FeatBit's events in the data folder."""
+    """One landing in the data folder."""
 
-    def __init__(self, data: DataFolder) -> None:
+    def __init__(self, data: DataFolder, landing: Landing = FEATBIT) -> None:
         self._data = data
-        self.folder = data.landing / manifest.LANDING
-        self.rejects = data.rejects / manifest.LANDING
+        self.folder = data.landing / landing.name
+        self.rejects = data.rejects / landing.name
 
     def open_run(self, source: str, inputs: tuple[str, ...]) -> AbstractContextManager[Run]:
         """A run that is abandoned, without a trace, unless it is finished before the block ends.
 
         Args:
-            source: clickhouse, postgres, mongodb or file.
+            source: clickhouse, postgres, mongodb, file or prefab.
             inputs: what was asked to be read, for the manifest.
 
         Raises:
@@ -61,46 +64,58 @@ class ParquetLanding:
 
     @contextmanager
     def _open_run(self, source: str, inputs: tuple[str, ...]) -> Iterator[Run]:
-        for folder in (self.folder, self.rejects, self._data.locks):
-            self._data.ensure(folder)
-        with locks.held(self._data.locks / "landing.lock", f"the landing of {self._data.root}"):
-            before = manifest.read(self.folder)
-            self._remove_leftovers(before)
-            self._check_files(before)
+        with self.held() as before:
             run = _ParquetRun(self.folder, self.rejects, before, source, inputs)
             try:
                 yield run
             finally:
                 run.close()
 
+    @contextmanager
+    def held(self) -> Iterator[Manifest]:
+        """What has landed, with nobody else writing and nothing left of killed runs.
+
+        Raises:
+            FlagmartError: another process writes to a landing, or this one is unusable.
+        """
+        for folder in (self.folder, self.rejects, self._data.locks):
+            self._data.ensure(folder)
+        with locks.held(self._data.locks / "landing.lock", f"the landing of {self._data.root}"):
+            before = manifest.read(self.folder)
+            self._remove_leftovers(before)
+            self._check_files(before)
+            yield before
+
     def _remove_leftovers(self, known: Manifest) -> None:
         """What a killed run left: nothing the manifest names, and nothing but what a run makes."""
-        named = {file.name for file in known.files}
-        runs = {run.run_id for run in known.runs}
+        named = known.names
+        newest = "" if known.newest is None else known.newest.run_id
         for path in self.folder.iterdir():
             if path.name.startswith(".staging-"):
                 shutil.rmtree(path)
             elif path.name == f"{manifest.NAME}.tmp" or (
-                _FILE_NAME.fullmatch(path.name) and path.name not in named
+                FILE_NAME.fullmatch(path.name) and path.name not in named
             ):
                 path.unlink()
         for path in self.rejects.iterdir():
+            # each writer begins with this, so what is left is of a run after all that are complete
             if path.name.startswith(".staging-") or (
-                _REJECTS_NAME.fullmatch(path.name) and path.stem not in runs
+                _REJECTS_NAME.fullmatch(path.name) and path.stem > newest
             ):
                 path.unlink()
 
     def _check_files(self, known: Manifest) -> None:
-        missing = [file.name for file in known.files if not (self.folder / file.name).exists()]
+        missing = sorted(name for name in known.names if not (self.folder / name).exists())
         if missing:
             raise FlagmartError(
-                f"{self.folder / missing[0]} is missing ({len(missing)} of {len(known.files)} "
+                f"{self.folder / missing[0]} is missing ({len(missing)} of {len(known.names)} "
                 "landed files); put it back before anything else lands"
             )
 
 
 _RUN_ID = r"\d{8}T\d{12}Z"
-_FILE_NAME = re.compile(_RUN_ID + r"-\d+\.parquet")
+FILE_NAME = re.compile(rf"{_RUN_ID}-m?\d+\.parquet|runs-{_RUN_ID}\.parquet")
+"""What the landing's own files are called, of rows and of its history."""
 _REJECTS_NAME = re.compile(_RUN_ID + r"\.jsonl")
 
 
@@ -112,14 +127,14 @@ class _ParquetRun:
         self._before = before
         self._source = source
         self._asked = inputs
-        last = before.runs[-1].ingested_at if before.runs else None
+        last = before.newest
         self._ingested_at = next_moment(
-            None if last is None else datetime.fromisoformat(last).astimezone(UTC)
+            None if last is None else datetime.fromisoformat(last.ingested_at).astimezone(UTC)
         )
         self._run_id = run_id(self._ingested_at)
         self._staging = folder / f".staging-{self._run_id}"
         self._staging.mkdir()
-        self._writer = _Writer(self._staging, "read")
+        self._writer = Writer(self._staging, "read")
         self._rejects = Rejects(rejects, self._run_id)
         self._inputs: list[InputCounts] = []
         self._starts: list[int] = []  # the position of each input's first row
@@ -132,8 +147,12 @@ class _ParquetRun:
         self._inputs[-1].landed += events.num_rows
         self._writer.write(self._completed(events))
 
-    def reject(self, line: int, reason: str, text: str) -> None:
+    def reject(self, line: int | None, reason: str, text: str) -> None:
         self._rejects.unreadable(self._inputs[-1], line, reason, text)
+
+    def landed_before(self, ids: pa.Array) -> pa.Array:
+        landed = [self._folder / file.name for file in self._before.files]
+        return repeats.among(ids, landed, self._staging / "spill")
 
     def finish(self) -> RunResult:
         self._writer.close()
@@ -141,7 +160,7 @@ class _ParquetRun:
         result = RunResult(self._inputs)
         if not result.total("read"):
             return result
-        if not self._before.runs:
+        if self._before.newest is None:
             # so that files without a manifest always mean a lost one, and never a first run killed
             manifest.write(self._folder, self._before)
         published = tuple(
@@ -151,7 +170,7 @@ class _ParquetRun:
         rejects = self._rejects.publish()
         durable.sync_folder(self._folder)
         recorded = record(self._ingested_at, self._source, self._asked, result, published)
-        manifest.write(self._folder, Manifest((*self._before.runs, recorded)))
+        manifest.write(self._folder, replace(self._before, runs=(*self._before.runs, recorded)))
         return RunResult(self._inputs, recorded, rejects)
 
     def close(self) -> None:
@@ -182,7 +201,7 @@ class _ParquetRun:
         following = next(dropped, None)  # the first row that does not land
         if following is None:
             return staged
-        kept = _Writer(self._staging, "kept")
+        kept = Writer(self._staging, "kept")
         try:
             first = 0  # the position of the batch's first row
             for path in staged:
@@ -213,14 +232,19 @@ class _ParquetRun:
         self._rejects.conflicting(counts, batch.slice(row, 1))
 
     def _publish(self, path: Path, name: str) -> LandedFile:
-        durable.sync_file(path)
-        with pq.ParquetFile(path) as parquet:
-            rows = parquet.metadata.num_rows
-        target = path.rename(self._folder / name)
-        return LandedFile(name, rows, target.stat().st_size)
+        return publish(path, self._folder / name)
 
 
-class _Writer:
+def publish(staged: Path, target: Path) -> LandedFile:
+    """Give a file that was staged its name in the landing."""
+    durable.sync_file(staged)
+    with pq.ParquetFile(staged) as parquet:
+        rows = parquet.metadata.num_rows
+    staged.rename(target)
+    return LandedFile(target.name, rows, target.stat().st_size)
+
+
+class Writer:
     """Writes batches to numbered parquet files, each of `FILE_ROWS` rows but the last.
 
     Compression runs in a thread of its own, one row group behind, while the next is gathered.
@@ -239,6 +263,7 @@ class _Writer:
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
+        """Take a batch of the landing's columns."""
         self.rows += batch.num_rows
         while batch.num_rows:
             part = batch.slice(0, GROUP_ROWS - self._waiting_rows)
