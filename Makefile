@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO_DATA := $(or $(FLAGMART_DATA),data)/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench soak clickhouse locks clean
+.PHONY: help setup demo test lint format bench soak clickhouse locks zones clean
 
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -51,6 +51,9 @@ clickhouse: setup ## ClickHouse's engine to play with, until Ctrl-C
 
 locks: ## write the locks anew from pyproject.toml (needs uv)
 	@sh scripts/make_locks.sh
+
+zones: setup ## write the seed of time-zone offsets anew from the pinned tzdata
+	@$(BIN)/python -m flagmart.zones seeds/time_zone_offsets.csv
 
 clean: ## remove what make made, but no data
 	rm -rf .venv target logs .mypy_cache .ruff_cache

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from contextlib import closing
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -23,21 +24,42 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(ROOT / "tests"))
 
 MODEL = "base_featbit__events"
-PARSED_TO = "\nextracted as (\n"
+PARSED_TO = "\nwith_tags as (\n"
 """Where the model's extraction ends and its rules begin."""
+BETWEEN = (
+    *("received_properties", "object_text", "fields", "user_text", "user_fields"),
+    *("older_user_text", "older_user_fields"),
+)
+"""What the extraction works with and its reader does not get."""
+FIRST_DAY = date(2026, 1, 1)
 SLICE = 5_000_000
 """Lines generated at once, so that no more than 4 GB lie around as text."""
 
 
-def land(data: Path, events: int, seed: int, env: dict[str, str] | None = None) -> None:
-    """Generate clean events and ingest them, in runs of `SLICE` lines."""
+def land(
+    data: Path,
+    events: int,
+    seed: int,
+    env: dict[str, str] | None = None,
+    *,
+    flags: int = 20,
+    days: int = 30,
+    after: int = 0,
+    at_once: int = SLICE,
+) -> None:
+    """Generate clean events and ingest them, in runs of `at_once` lines with flags of their own.
+
+    They are spread over `days` that begin `after` so many from `FIRST_DAY`.
+    """
     source = data / "events.jsonl"
-    for begun in range(0, events, SLICE):
+    for begun in range(0, events, at_once):
         options = {
-            "--events": str(min(SLICE, events - begun)),
+            "--events": str(min(at_once, events - begun)),
             "--users": "20000",
-            "--flags": "20",
-            "--seed": str(seed + begun // SLICE),
+            "--flags": str(flags),
+            "--seed": str(seed + begun // at_once),
+            "--start": (FIRST_DAY + timedelta(days=after)).isoformat(),
+            "--days": str(days),
             "--out": str(source),
         }
         run([BIN / "flagmart", "generate", *(part for o in options.items() for part in o)], data)
@@ -52,26 +74,33 @@ def compiled(data: Path, env: dict[str, str] | None = None) -> str:
     return found.read_text(encoding="utf-8")
 
 
-def extraction(model: str) -> str:
-    """The model up to where its rules begin: every field of every shape, guard included."""
+def extraction(model: str, leaving_out: str) -> str:
+    """The model up to where its rules begin: every field of every shape, guard included.
+
+    `leaving_out` is the engine's word for columns that a `select *` has not.
+    """
     parsed, found, _ = model.partition(PARSED_TO)
     if not found:
-        sys.exit(f"{MODEL} has no step `extracted` any more; tell benchmarks/base.py where it ends")
+        sys.exit(f"{MODEL} has no step `with_tags` any more; tell benchmarks/base.py where it ends")
     last = parsed.rstrip().rstrip(",")
-    return f"{last}\nselect * from with_all_names"
+    return f"{last}\nselect * {leaving_out} ({', '.join(BETWEEN)}) from with_all_names"
 
 
 def on_duckdb(data: Path, events: int, runs: int) -> dict[str, Figures]:
     """Statements in one process with two threads, on the landing as it lies."""
     land(data, events, 1)
     run([BIN / "dbt", "--quiet", "run", "--select", MODEL, "--empty"], data)
-    model = compiled(data).replace('"flagmart".', "")
-    landed = "flagmart_landing.featbit_events"
+    model = compiled(data)
+    landed = '"flagmart"."flagmart_landing"."featbit_events"'
+    if landed not in model:
+        sys.exit(f"{MODEL} does not read {landed}; tell benchmarks/base.py what it reads")
     with closing(duckdb.connect(str(data / "flagmart.duckdb"))) as engine:
         engine.execute("set threads = 2")
         engine.execute("set preserve_insertion_order = false")
-        # in the file, so that reading parquet is no part of what is compared
-        engine.execute(f"create table landed as select * from {landed}")
+        # plainly in the file, so that unpacking it is no part of what is compared
+        engine.execute("set force_compression = 'uncompressed'")
+        engine.execute(f"create table landed as from {landed}")
+        engine.execute("reset force_compression")
         model = model.replace(landed, "landed")
 
         def every_column(query: str) -> float:
@@ -86,7 +115,7 @@ def on_duckdb(data: Path, events: int, runs: int) -> dict[str, Figures]:
             return seconds(lambda: engine.execute(f"create table made as {query}").fetchall())
 
         per_field, barest = duckdb_per_field("landed"), duckdb_barest("landed")
-        fields = extraction(model)
+        fields = extraction(model, "exclude")
         return {
             "DuckDB: extract the fields / a query for each field": pairs(
                 lambda: every_column(fields), lambda: every_column(per_field), runs
@@ -125,7 +154,7 @@ def on_clickhouse(data: Path, events: int, runs: int) -> dict[str, Figures]:
                 send_receive_timeout=3600,
             )
         ) as client:
-            fields = extraction(model)
+            fields = extraction(model, "except")
 
             def every_column(*queries: str) -> float:
                 return sum(seconds(lambda q=q: client.command(f"{q} format Null")) for q in queries)
@@ -156,32 +185,44 @@ def on_clickhouse(data: Path, events: int, runs: int) -> dict[str, Figures]:
             }
 
 
-def _models_s(data: Path, *arguments: str, env: dict[str, str] | None = None) -> float:
-    """Seconds of all models of a dbt run, its start-up and end aside."""
+def models_s(data: Path, *arguments: str, env: dict[str, str] | None = None) -> float:
+    """Seconds from the start of a dbt run's first model to the end of its last."""
     run([BIN / "dbt", "--quiet", "run", *arguments], data, env)
     results: list[dict[str, Any]] = json.loads((data / "target/run_results.json").read_bytes())[
         "results"
     ]
-    return sum(
-        float(step["execution_time"]) for step in results if step["unique_id"].startswith("model.")
-    )
+    steps = [
+        datetime.fromisoformat(timing[moment])
+        for result in results
+        if result["unique_id"].startswith("model.")
+        for timing in result["timing"]
+        for moment in ("started_at", "completed_at")
+    ]
+    return (max(steps) - min(steps)).total_seconds()
+
+
+def all_leave(data: Path) -> tuple[str, str]:
+    """What tells dbt that every environment may leave: each seed of `land` has one of its own."""
+    landed = duckdb.read_parquet(f"{data}/landing/featbit_events/*.parquet")
+    found = landed.project("env_id").distinct().fetchall()
+    return "--vars", json.dumps({"flagmart_env_ids": sorted(env_id for (env_id,) in found)})
 
 
 def increment(data: Path, events: int, runs: int) -> dict[str, Figures]:
-    """Models of a run over one in a hundred new events, against a full run over all."""
+    """Models of a run over one in a hundred new events of the next day, against a full run."""
     shutil.rmtree(data / "landing", ignore_errors=True)
     (data / "flagmart.duckdb").unlink(missing_ok=True)
     land(data, events, 1)
-    one_thread = ("--threads", "1")  # so that times add up
-    seed = iter(range(1_000, 2_000))
+    day = iter(range(30, 100))
     run([BIN / "dbt", "--quiet", "seed"], data)
 
     def new() -> float:
-        land(data, events // 100, next(seed))
-        return _models_s(data, *one_thread)
+        tomorrow = next(day)
+        land(data, events // 100, tomorrow, days=1, after=tomorrow)
+        return models_s(data, *all_leave(data))
 
     def full() -> float:
-        return _models_s(data, "--full-refresh", *one_thread)
+        return models_s(data, "--full-refresh", *all_leave(data))
 
     full()
     return {"DuckDB: run with 1 % new events / full run": pairs(new, full, runs)}
@@ -194,7 +235,7 @@ def little_memory(data: Path, events: int) -> dict[str, Figures]:
     def per_event(rows: int) -> float:
         (data / "flagmart.duckdb").unlink(missing_ok=True)
         run([BIN / "dbt", "--quiet", "seed"], data, limited)
-        return _models_s(data, "--threads", "1", env=limited) / rows
+        return models_s(data, env=limited) / rows
 
     few = per_event(events)
     land(data, 3 * events, 2)

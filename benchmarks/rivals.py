@@ -1,11 +1,16 @@
 """What the base model is measured against, in each engine's SQL.
 
 `per_field`: a parse for every field, as the two queries of FeatBit's page on data export do it.
-`barest`: one pass over the text into the columns of base_featbit__events, with no guard, no older
-shape, no rule: what the table costs at the least.
+`barest`: one pass over the text into the columns of base_featbit__events as today's clean events
+fill them, with no guard, no older shape, no rule: what the table costs at the least.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EVALUATION = (
     *("route", "flagId", "accountId", "projectId", "featureFlagKey", "sendToExperiment"),
@@ -85,37 +90,70 @@ def clickhouse_per_field(landed: str) -> tuple[str, str]:
     )
 
 
+NULLABLE = ("variation_value", "application_type", "user_name", "tag_0", "tag_1", "tag_2", "tag_3")
+"""Columns that hold null where the text says nothing; the others are never null."""
+FROM_USER = {"user_key": "keyId", "user_name": "name"}
+"""Columns of metric events that stand in their `user`."""
+
+
 def duckdb_barest(landed: str) -> str:
-    """One `from_json`, one column for each of base's."""
-    names = ", ".join(f'"{name}": "VARCHAR"' for name in FIELDS)
-    columns = [f"fields.{field} as {column}" for column, field in COLUMNS.items()]
+    """One `from_json`, and one of the `user` that metric events have."""
+
+    def parsed(text: str, names: tuple[str, ...]) -> str:
+        wanted = ", ".join(f'"{name}": "VARCHAR"' for name in names)
+        return f"from_json({text}, '{{{wanted}}}')"
+
+    fields = f"select *, {parsed('properties', FIELDS)} as fields from {landed}"
+    members = parsed("fields.user", tuple(FROM_USER.values()))
     return _barest(
-        columns,
-        f"select *, from_json(properties, '{{{names}}}') as fields from {landed}",
+        "fields.{}".format,
+        "members.{}".format,
+        f"select *, {members} as members from ({fields})",
         "cast(fields.numericValue as double)",
-        "fields.sendToExperiment = 'true'",
         "cast(null as varchar)",
     )
 
 
 def clickhouse_barest(landed: str) -> str:
-    """One `JSONExtract` into a tuple, one column for each of base's."""
-    names = ", ".join(f"{name} Nullable(String)" for name in FIELDS)
-    columns = [f"tupleElement(fields, '{field}') as {column}" for column, field in COLUMNS.items()]
+    """One `JSONExtract` into a tuple, and one of the `user` that metric events have."""
+
+    def parsed(text: str, names: tuple[str, ...]) -> str:
+        wanted = ", ".join(f"{name} Nullable(String)" for name in names)
+        return f"JSONExtract({text}, 'Tuple({wanted})')"
+
+    fields = f"select *, {parsed('properties', FIELDS)} as fields from {landed}"
+    user = "ifNull(tupleElement(fields, 'user'), '')"
+    members = parsed(user, tuple(FROM_USER.values()))
     return _barest(
-        columns,
-        f"select *, JSONExtract(properties, 'Tuple({names})') as fields from {landed}",
+        "tupleElement(fields, '{}')".format,
+        "tupleElement(members, '{}')".format,
+        f"select *, {members} as members from ({fields})",
         "toFloat64OrNull(tupleElement(fields, 'numericValue'))",
-        "tupleElement(fields, 'sendToExperiment') = 'true'",
         "cast(null as Nullable(String))",
     )
 
 
-def _barest(columns: list[str], parsed: str, number: str, boolean: str, null_text: str) -> str:
+def _barest(
+    field: Callable[[str], str],
+    member: Callable[[str], str],
+    parsed: str,
+    number: str,
+    null_text: str,
+) -> str:
+    columns = []
+    for column, name in COLUMNS.items():
+        values = [field(name)]
+        if column in FROM_USER:
+            values.append(member(FROM_USER[column]))
+        if column not in NULLABLE:
+            values.append("''")
+        value = f"coalesce({', '.join(values)})" if len(values) > 1 else values[0]
+        columns.append(f"{value} as {column}")
     return (
         "select event_id, env_id, event, distinct_id, '' as kept_properties, "
         f"{', '.join(columns)}, "
-        f"{boolean} as send_to_experiment, {number} as numeric_value, occurred_at, "
+        f"coalesce({field('sendToExperiment')}, '') = 'true' as send_to_experiment, "
+        f"{number} as numeric_value, occurred_at, "
         "cast(occurred_at as date) as occurred_on, ingested_at, source, source_ingested_at, "
         f"event as outcome, {null_text} as reject_reason, {null_text} as warning from ({parsed})"
     )

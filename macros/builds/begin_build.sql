@@ -13,6 +13,12 @@
     create table if not exists flagmart_builds.builds (invocation_id varchar, state varchar);
     create table if not exists flagmart_builds.node_results (node_id varchar, status varchar);
     create table if not exists {{ flagmart.finished_runs() }} (node_id varchar, ingested_at timestamp);
+    create table if not exists {{ flagmart.finished_days() }} (
+        node_id varchar, day_on date, digest varchar, kept_rows bigint, newest_ingested_at timestamp
+    );
+    create table if not exists {{ flagmart.finished_experiments() }} (
+        node_id varchar, digest varchar, kept_rows bigint, ingested_at timestamp
+    );
     -- after a run that never ended, no one knows which of its nodes are done: each counts as bad until it runs again
     update flagmart_builds.node_results set status = 'unfinished'
     where exists (select 1 from flagmart_builds.builds where state = 'running');
@@ -42,6 +48,16 @@
         {%- do flagmart.run(
             "create table if not exists " ~ flagmart.finished_runs()
             ~ " (node_id String, ingested_at DateTime64(6, 'UTC')) engine = MergeTree order by node_id"
+        ) -%}
+        {%- do flagmart.run(
+            "create table if not exists " ~ flagmart.finished_days()
+            ~ " (node_id String, day_on Date, digest String, kept_rows Int64, newest_ingested_at DateTime64(6, 'UTC')) "
+            ~ "engine = MergeTree order by (node_id, day_on)"
+        ) -%}
+        {%- do flagmart.run(
+            "create table if not exists " ~ flagmart.finished_experiments()
+            ~ " (node_id String, digest String, kept_rows Int64, ingested_at DateTime64(6, 'UTC')) "
+            ~ "engine = MergeTree order by (node_id, digest)"
         ) -%}
         {#- after a run that never ended, no one knows which of its nodes are done: each counts as bad until it runs again -#}
         {%- do flagmart.run(

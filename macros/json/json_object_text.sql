@@ -1,7 +1,8 @@
 {% macro json_object_text(text) -%}
-    {#- What `json_fields` and `is_json_object` take in place of `text`, which is never null: the text in a form that the engine's parser can be
-        given. A JSON object here is one of at most 1,000 objects and arrays (ClickHouse reads 1,024 within each other), with
-        nothing but white space around it; a comma before a closing bracket, NaN and Infinity are forgiven. -#}
+    {#- What `json_fields` and `is_json_object` take in place of `text`, which is never null: the text in a form that the
+        engine's parser can be given, malformed or not. A JSON object here is one of at most 1,000 objects and arrays
+        (ClickHouse reads 1,024 within each other), with nothing but white space around it; a comma before a closing bracket,
+        NaN and Infinity are forgiven. -#}
     {{ adapter.dispatch("json_object_text", "flagmart")(text) }}
 {%- endmacro %}
 
@@ -23,14 +24,22 @@
 {%- endmacro %}
 
 {% macro clickhouse__json_object_text(text) -%}
-    {#- '' where it is none. The parser forgives nothing, refuses numbers beyond a 64-bit float and forgets how others were
-        written: where that matters, they are looked for outside of strings, and commas left out, the others put into quotes,
-        spelled as DuckDB spells them. What is costly works on '' wherever it is not needed, rather than being left to the
-        branch of an `if`: ClickHouse works out both where a column is used in more than one. -#}
+    {#- '' where it is surely none. The parser forgives nothing, refuses numbers beyond a 64-bit float and forgets how others
+        were written: where that matters, they are looked for outside of strings, and commas left out, the others put into
+        quotes, spelled as DuckDB spells them. What is costly works on '' wherever it is not needed, rather than being left to
+        the branch of an `if`: ClickHouse works out both where a column is used in more than one. -#}
     {%- set odd_number -%}':[ \\t\\r\\n]*-?(?:[0-9]+(?:[.][0-9]+)?[eE]|[0-9]+[.]0+(?:[^0-9]|$)|0[.]0000|[0-9]{17,}[.])'{%- endset -%}
+    {#- numbers, odd words, misplaced commas and white space all begin like this: FeatBit's evaluations have none of them, so
+        they are not parsed a second time to see whether they are valid -#}
+    {%- set unlike_an_evaluation -%}
+        [':[-0-9NiI \\t\\r\\n\\[\\]}]', ':n[aA]', ',[-0-9nNiI \\t\\r\\n\\[\\]},]', '[\\[{][-0-9nNiI \\t\\r\\n\\[\\]},]']
+    {%- endset -%}
     {%- set token -%}'"(?:[^"\\\\]|\\\\.)*"|-?[0-9][-+.0-9eE]*|(?i:-?(?:nan|inf(?:inity)?))|[\\[{][ \\t\\r\\n]*,|,[ \\t\\r\\n]*[\\]}]|(?s:.)'{%- endset -%}
     {%- set is_plain -%}
-        (length({{ text }}) <= 2000 and isValidJSON({{ text }}) and not match({{ text }}, {{ odd_number }}))
+        (length({{ text }}) <= 2000 and not (
+            multiMatchAny({{ text }}, {{ unlike_an_evaluation }})
+            and not (isValidJSON({{ text }}) and not match({{ text }}, {{ odd_number }}))
+        ))
     {%- endset -%}
     {%- set rest = "if(" ~ is_plain ~ ", '', " ~ text ~ ")" -%}
     {%- set mended -%}

@@ -1,16 +1,16 @@
-{% macro int64_or_null(text) -%}
-    {#- `text` as a 64-bit integer where it is one to 15 digits and nothing else; null otherwise. -#}
-    {{ adapter.dispatch("int64_or_null", "flagmart")(text) }}
+{% macro int64_or_null(text, digits=15) -%}
+    {#- `text` as a 64-bit integer where it is one to `digits` (15 at most) digits and nothing else; null otherwise. -#}
+    {{ adapter.dispatch("int64_or_null", "flagmart")(text, digits) }}
 {%- endmacro %}
 
-{% macro default__int64_or_null(text) -%}
+{% macro default__int64_or_null(text, digits) -%}
     {{ flagmart.no_variant("int64_or_null") }}
 {%- endmacro %}
 
-{% macro duckdb__int64_or_null(text) -%}
-    case when {{ flagmart.matches(text, '^[0-9]{1,15}$') }} then cast({{ text }} as bigint) end
+{% macro duckdb__int64_or_null(text, digits) -%}
+    case when {{ flagmart.matches(text, "^[0-9]{1," ~ digits ~ "}$") }} then cast({{ text }} as bigint) end
 {%- endmacro %}
 
-{% macro clickhouse__int64_or_null(text) -%}
-    if(match({{ text }}, '^[0-9]{1,15}$'), toInt64OrNull({{ text }}), null)
+{% macro clickhouse__int64_or_null(text, digits) -%}
+    if({{ flagmart.matches(text, "^[0-9]{1," ~ digits ~ "}$") }}, toInt64OrNull({{ text }}), null)
 {%- endmacro %}

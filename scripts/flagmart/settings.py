@@ -47,6 +47,11 @@ class DataFolder:
         return self.root / "acknowledged"
 
     @property
+    def checkpoints(self) -> Path:
+        """How far each store has been read; safe to lose, its ids are looked at again."""
+        return self.root / "checkpoints"
+
+    @property
     def locks(self) -> Path:
         """One file a lock, naming its holder."""
         return self.root / "locks"
@@ -156,16 +161,71 @@ def longest_wait() -> float:
     Raises:
         UsageError: `FLAGMART_LONGEST_WAIT` is no number of seconds.
     """
-    value = os.environ.get("FLAGMART_LONGEST_WAIT") or "60"
+    return _number("FLAGMART_LONGEST_WAIT", "60", "seconds")
+
+
+def look_back_hours() -> float:
+    """Hours of the client's clock an ingest looks back (`FLAGMART_LOOK_BACK_HOURS`, 24).
+
+    It is for stores that keep no arrival time. A day holds what a phone sends when it is taken into
+    the network again overnight. A longer one costs each run the ids of that time, a shorter one
+    leaves more to the sweep.
+
+    Raises:
+        UsageError: `FLAGMART_LOOK_BACK_HOURS` is no number of hours.
+    """
+    return _number("FLAGMART_LOOK_BACK_HOURS", "24", "hours")
+
+
+def sweep_every() -> int:
+    """Every how many ingests from a store all its ids are looked at (`FLAGMART_SWEEP_EVERY`, 100).
+
+    That finds what came later than any look-back, or with a clock in 1970: within a day for an
+    ingest every quarter of an hour. 1 looks at all ids every time.
+
+    Raises:
+        UsageError: `FLAGMART_SWEEP_EVERY` is no number of runs.
+    """
+    value = _number("FLAGMART_SWEEP_EVERY", "100", "runs")
+    if value < 1 or value != int(value):
+        raise UsageError(f"FLAGMART_SWEEP_EVERY={value:g} is no number of runs; write it like 100")
+    return int(value)
+
+
+def _number(variable: str, default: str, what: str) -> float:
+    value = os.environ.get(variable) or default
     try:
-        seconds = float(value)
+        number = float(value)
     except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise UsageError(
-            f"FLAGMART_LONGEST_WAIT={value!r} is no number of seconds; write it like 60"
-        )
-    return seconds
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise UsageError(f"{variable}={value!r} is no number of {what}; write it like {default}")
+    return number
+
+
+_BYTES = {"": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
+ENGINE_MEMORY = 384_000_000
+"""What of an export's memory is the engine's: a large sort spills to disk beyond it."""
+LANE_MEMORY = 192_000_000
+"""What one day on its way may take: rows waiting for a row group, the file's buffers, a part of an
+upload. With Hackle's maps a second lane took 100 MB."""
+
+
+def export_lanes() -> int:
+    """How many days a file delivery writes and puts in place at a time.
+
+    As many as there are processors and `FLAGMART_EXPORT_MEMORY` (default 900MB) has room for
+    beside the engine's share; never less than one.
+
+    Raises:
+        UsageError: `FLAGMART_EXPORT_MEMORY` is no size.
+    """
+    value = os.environ.get("FLAGMART_EXPORT_MEMORY") or "900MB"
+    number = value.rstrip("KMGB")
+    if not number.isdecimal() or value[len(number) :] not in _BYTES:
+        raise UsageError(f"FLAGMART_EXPORT_MEMORY={value!r} is no size; write it like 900MB")
+    room = int(number) * _BYTES[value[len(number) :]] - ENGINE_MEMORY
+    return max(1, min(room // LANE_MEMORY, os.cpu_count() or 1))
 
 
 def now() -> datetime:

@@ -27,6 +27,11 @@ def print_json(document: object) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
+def print_json_line(document: object) -> None:
+    """One JSON document as one line on stdout."""
+    print(json.dumps(document, ensure_ascii=False))
+
+
 def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
     """Rows as aligned text on stdout, numbers to the right, blanks between columns."""
     cells = [[_text(value) for value in row] for row in rows]
@@ -119,6 +124,15 @@ def waiting(what: str) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """`there is a, b, c and 2 others`: what `name` may have meant, else the first there are."""
+    import difflib
+
+    listed = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:3]
+    left = len(known) - len(listed)
+    return "there is " + ", ".join(listed) + (f" and {plural(left, 'other')}" if left else "")
 
 
 def plural(count: int, thing: str, things: str | None = None) -> str:

@@ -24,7 +24,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from flagmart import settings
 from flagmart.errors import FlagmartError
-from flagmart.ingest.files import Report, ingest
+from flagmart.ingest.files import ingest
+from flagmart.ingest.landed_files import Report
 from flagmart.settings import DataFolder
 from flagmart.warehouse import clickhouse_landing, clickhouse_lock, landed_runs
 from flagmart.warehouse.clickhouse_client import connected
@@ -145,7 +146,7 @@ def test_both_engines_land_the_same(place: Place, monkeypatch: pytest.MonkeyPatc
         ours = ingest([source], DataFolder(place.data))
         monkeypatch.setenv("DBT_TARGET", "duckdb")
         duck = ingest([source], DataFolder(theirs.data))
-        assert parquet_runs(theirs.data) == landed_runs(DataFolder(theirs.data))
+        assert parquet_runs(theirs.data) == tuple(landed_runs(DataFolder(theirs.data)))
         monkeypatch.setenv("DBT_TARGET", "clickhouse")
         assert ours.result.inputs == duck.result.inputs
         assert ours.result.rejects
@@ -153,7 +154,7 @@ def test_both_engines_land_the_same(place: Place, monkeypatch: pytest.MonkeyPatc
         assert ours.result.rejects.read_bytes() == duck.result.rejects.read_bytes()
     assert ours.result.total("landed") == 0
     assert ours.result.total("conflicting_repeats") > 0
-    found = landed_runs(DataFolder(place.data))
+    found = tuple(landed_runs(DataFolder(place.data)))
     assert found == tuple(replace(run, files=()) for run in parquet_runs(theirs.data))
     assert [run.run_id for run in found] == ["20260301T000000000000Z", "20260301T000000000001Z"]
     times = {"occurred_at", "ingested_at", "source_ingested_at"}
@@ -285,7 +286,7 @@ def test_a_killed_run_is_made_good_by_the_next(
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     complete = target == "_ClickHouseRun.close"
-    assert len(landed_runs(DataFolder(place.data))) == (2 if complete else 1)
+    assert len(list(landed_runs(DataFolder(place.data)))) == (2 if complete else 1)
     assert len(place.ids()) == (100 if complete else 5), "readers never see a part"
     report = ingest([path], DataFolder(place.data))
     new = 0 if complete else 95

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.clickhouse.server import running
-from support.dbt_project import ROOT, run_dbt
+from support.dbt_project import ROOT, build, run_dbt
 
 SQLFLUFF = ROOT / ".venv" / "bin" / "sqlfluff"
 
@@ -34,12 +34,11 @@ def test_what_is_compiled_for_clickhouse_parses(tmp_path: Path) -> None:
             "DBT_ENV_SECRET_CLICKHOUSE_PASSWORD": address.password,
         }
         # incremental models compile to their second run, which has more to it, once they are there
-        for arguments in (
-            ("run", "--select", "+config.materialized:incremental"),
-            ("compile", "--exclude", "test_type:unit"),
-        ):
-            ran = run_dbt(*arguments, data=tmp_path, env=target)
-            assert ran.returncode == 0, ran.stdout + ran.stderr
+        every = ("--vars", "{flagmart_further_deliveries: all, flagmart_experiment_tools: all}")
+        chosen = ("--select", "+config.materialized:incremental")
+        build(*chosen, *every, data=tmp_path, env=target)
+        ran = run_dbt("compile", "--exclude", "test_type:unit", *every, data=tmp_path, env=target)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
     compiled = tmp_path / "target-other/compiled/flagmart"
     written = {path.relative_to(ROOT) for path in (ROOT / "models").rglob("*.sql")}
     assert written <= {path.relative_to(compiled) for path in compiled.rglob("*.sql")}

@@ -3,12 +3,17 @@
 import json
 import subprocess
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import jsonschema
 import pyarrow.parquet as pq
 import pytest
 
+from support.clickhouse.server import running as running_clickhouse
+from support.clickhouse_target import client as clickhouse_client
+from support.clickhouse_target import environment as clickhouse_environment
+from support.clickhouse_target import rows
 from support.command import FLAGMART, START, environment, flagmart
 from support.dbt_project import ROOT, build, copy_project, query, run_dbt
 from support.oracle import Expected, expect
@@ -169,7 +174,7 @@ def test_every_accepted_event_reaches_every_destination_once_or_is_excluded(whol
             "appversion": "0.0.0",
         }
     accounts = json.loads(flagmart("status", "--output", "json", data=whole))["accounts"]
-    assert len(accounts) == 5
+    assert len(accounts) == 6
     assert all(account["holds"] for account in accounts)
 
 
@@ -207,7 +212,7 @@ def test_a_second_environment_stops_the_exports_until_chosen(
 
     for wrong, said in (
         (["prodcution"], "set_the_var_flagmart_env_ids_to_environments_that_have_landed"),
-        ("production", "the var flagmart_env_ids is a list of environment ids"),
+        ("production", "the var flagmart_env_ids is a list, for example [production]"),
     ):
         chosen = json.dumps({"flagmart_env_ids": wrong})
         ran = run_dbt(
@@ -228,49 +233,73 @@ def test_a_second_environment_stops_the_exports_until_chosen(
         ]
 
 
-def test_charts_that_cannot_be_drawn_are_named(tmp_path: Path) -> None:
+BAD_CHARTS = {
+    "no_zone": ("2026-01-01,2026-01-02,Mars/Olympus,1h,fixed", "timezone"),
+    "no_unit": ("2026-01-01,2026-01-02,,60,", "interval is"),
+    "negative": ("2026-01-01,2026-01-02,,-1h,", "interval is"),
+    "zero": ("2026-01-01,2026-01-02,,0h,", "interval is"),
+    "no_interval": ("2026-01-01,2026-01-02,,,", "interval is"),
+    "backwards": ("2026-01-02,2026-01-01,,1h,", "starts_at lies after"),
+    "no_time": ("yesterday,2026-01-01,,1h,", "starts_at is a time"),
+    "no_such_day": ("2026-02-30,2026-04-01,,1h,", "starts_at is a time"),
+    "no_start": (",2026-01-01,,1h,", "starts_at is a time"),
+    "no_end": ("2026-01-01,soon,,1h,", "ends_at is a time"),
+    "no_way_back": ("-30x,2026-01-01,,1h,", "starts_at goes back"),
+    "months_back": ("-1mo,2026-01-01,,1d,fixed", "starts_at goes back by months"),
+    "hours_back": ("-24h,2026-01-01,,1d,calendar", "starts_at goes back by d, w or mo"),
+    "far_back": ("-99999999mo,2026-01-01,,1mo,calendar", "not before 2000"),
+    "no_alignment": ("2026-01-01,2026-01-02,,1h,loose", "alignment is"),
+    "calendar_hours": ("2026-01-01,2026-01-02,,1h,calendar", "alignment calendar"),
+    "calendar_minutes": ("2026-01-01,2026-01-02,,15m,calendar", "alignment calendar"),
+    "fixed_months": ("2026-01-01,2026-04-01,,1mo,fixed", "alignment calendar"),
+    "too_early": ("1999-12-31,2026-01-01,,1d,", "not before 2000"),
+    "year_one": ("0001-01-01,2026-01-01,,1d,calendar", "starts_at"),
+    "too_late": ("2026-01-01,2038-01-02,,1d,", "not after 2038"),
+    "year_9999": ("2026-01-01,9999-12-31 23:59:59,,1mo,calendar", "ends_at"),
+    "endless": ("2000-01-01,2037-01-01,,1m,", "at most 100000 intervals"),
+    "twice": ("2026-01-01,2026-01-02,,1h,", "one row only"),
+}
+"""The rest of its row, and what the mend must say."""
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "clickhouse"])
+def test_charts_that_cannot_be_drawn_are_named_and_spoil_no_other(
+    tmp_path: Path, engine: str
+) -> None:
     project = copy_project(tmp_path)
+    fine = "fine,,,2026-01-01 00:00,2026-01-02 00:00,Asia/Kathmandu,99999999w,calendar\n"
+    bad = "".join(f"{name},,,{row}\n" for name, (row, _) in BAD_CHARTS.items())
     (project / "seeds/evaluation_charts.csv").write_text(
-        "chart_name,env_id,flag_key,starts_at,ends_at,interval\n"
-        "fine,,,2026-01-01 00:00,2026-01-02 00:00,1h\n"
-        "no_unit,,,2026-01-01,2026-01-02,60\n"
-        "zero,,,2026-01-01,2026-01-02,0h\n"
-        "backwards,,,2026-01-02,2026-01-01,1h\n"
-        "no_time,,,yesterday,2026-01-01,1h\n"
-        "no_end,,,2026-01-01,soon,1h\n"
-        "off_grid,,,2026-01-01 00:07,2026-01-02,1h\n"
-        "endless,,,2000-01-01,2026-01-01,15m\n"
+        "chart_name,env_id,flag_key,starts_at,ends_at,timezone,interval,alignment\n"
+        f"{fine}{bad}twice,,,2026-01-01,2026-01-02,,1h,\n,,,2026-01-01,2026-01-02,,1h,\n"
     )
     data = tmp_path / "data"
     data.mkdir()
-    ran = run_dbt(
-        "build",
-        "--exclude-resource-type",
-        "unit_test",
-        "--store-failures",
-        "--select",
-        "+int_evaluation_charts",
-        data=data,
-        project=project,
-    )
-    assert ran.returncode == 1
-    named = query(
-        data,
-        """
-        select chart_name, mend
-        from main_dbt_test__audit.charts_can_be_drawn_int_evaluation_charts_
-        """,
-    )
-    assert {name for name, _ in named} == {
-        "no_unit",
-        "zero",
-        "backwards",
-        "no_time",
-        "no_end",
-        "off_grid",
-        "endless",
-    }
-    assert all(mend for _, mend in named)
+    with ExitStack() as stack:
+        env = None
+        if engine == "clickhouse":
+            address = stack.enter_context(running_clickhouse(tmp_path / "clickhouse"))
+            env = clickhouse_environment(address, "bad_charts")
+        ran = run_dbt(
+            *("build", "--exclude-resource-type", "unit_test"), data=data, project=project, env=env
+        )
+        assert ran.returncode == 1
+        assert ran.stdout.count(" FAIL ") == 1, ran.stdout
+        assert "charts_can_be_drawn" in ran.stdout
+        assert " ERROR " not in ran.stdout, ran.stdout
+        assert " SKIP " not in ran.stdout, ran.stdout
+        wanted = "select chart_name, mend from {}int_evaluation_charts where mend is not null"
+        edges = "select chart_name, is_partial from {}int_evaluation_chart_edges"
+        if env is None:
+            named, drawn = query(data, wanted.format("")), query(data, edges.format(""))
+        else:
+            client = stack.enter_context(clickhouse_client(address))
+            named = rows(client, wanted.format("bad_charts."))
+            drawn = rows(client, edges.format("bad_charts."))
+    assert {name for name, _ in named} == {*BAD_CHARTS, ""}
+    for name, mend in named:
+        assert BAD_CHARTS.get(name, ("", "chart_name is blank"))[1] in mend, name
+    assert drawn == [("fine", True)]
 
 
 BREAKS = {
@@ -283,6 +312,22 @@ BREAKS = {
     "models/exports/statsig/statsig_events.sql": (
         "event_value,",
         "nullif(event_value, '1') as event_value,",
+    ),
+    # a character for which Statsig drops the event
+    "macros/exports/statsig_forbids.sql": ("\"'|'\",", ""),
+    # a metric of an id type that the project does not have, and one with two numbers too many
+    "seeds/statsig_metric_definitions.csv": (
+        "daily_active,,user_id,active_day,,\n",
+        "daily_active,,User_id,active_day,,\nevents,,user_id,count,,\n",
+    ),
+    "models/exports/statsig/statsig_metrics.sql": (
+        '("denominator_sum") }} as denominator',
+        '("metric_value_sum") }} as denominator',
+    ),
+    # a zone that nobody knows
+    "models/exports/hackle/hackle_events.yml": (
+        "var_name: flagmart_hackle_timezone",
+        "var_name: flagmart_hackle_identifiers",
     ),
     # a row that stands there twice
     "models/marts/evaluations/fct_evaluation_counts.sql": (
@@ -323,6 +368,10 @@ def test_every_kind_of_dbt_test_fails_on_the_fault_it_is_there_for(
         "assert_chart_points_add_up",
         "assert_every_evaluation_is_counted",
         "assert_landed_events_are_all_judged",
+        "flagmart_hackle_timezone_is_known",
+        "statsig_metrics_are_sound_statsig_metrics_ref_int_statsig__metric_definitions_",
+        "statsig_takes_events",
+        "statsig_takes_metrics_statsig_metrics_",
         "never_null",
         "never_null_stg_featbit__rejected_events_event_id__env_id__reject_reason",
         "one_reason_for_each_rejected_event_base_featbit__events_",

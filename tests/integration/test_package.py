@@ -163,6 +163,7 @@ def test_the_page_shows_a_whole_project() -> None:
         "profiles.yml",
         "dbt_project.yml",
         "seeds/evaluation_charts.csv",
+        "models/checkout_by_day.sql",
         "models/purchases.sql",
         "models/purchases.yml",
         "models/int_product_events.sql",
@@ -183,6 +184,20 @@ def test_a_project_of_ones_own(acme: Acme) -> None:
         "select distinct chart_name, flag_key from main_flagmart.fct_evaluation_chart_points"
     )
     assert charts == [("checkout_by_hour", "checkout")]
+    # asked for now, from the relations that the project builds in a schema of its own naming
+    asked = ("--start=-2d", "--interval=1h", "--timezone=America/Chicago")
+    points = acme.flagmart("chart", "--flag=checkout", *asked)
+    assert [point["evaluations"] for point in points] == [
+        evaluations
+        for (evaluations,) in acme.query(
+            "select evaluations from main_flagmart.fct_evaluation_chart_points "
+            "order by env_id, variation_id, interval_index"
+        )
+    ]
+    days = acme.query(
+        "select count(distinct interval_index), sum(evaluations) from checkout_by_day"
+    )
+    assert days == [(7, 70)]
     excluded = acme.query(
         "select delivery, reason, count(*) from main_flagmart.fct_export_exclusions group by all"
     )
@@ -209,14 +224,17 @@ def test_a_project_of_ones_own(acme: Acme) -> None:
         "accepted = exported + excluded (product_events)",
         "accepted = exported + excluded (segment_tracks)",
         "accepted = exported + excluded (statsig_events)",
+        "exported = delivered + dead + unsent (purchases)",
     ]
     assert all(account["holds"] for account in found["accounts"])
     assert found["accounts"][2]["text"] == "90 = 81 exported + 9 excluded"
+    assert found["exports"].pop("statsig_signals") > 0  # as many days as there are until now
     assert found["exports"] == {
         "product_events": 81,
         "purchases": 20,
         "segment_tracks": 90,
         "statsig_events": 90,
+        "statsig_metrics": 90,
     }
     assert found["chart_points"] == 2 * 48  # a chart without an environment draws them all
     assert {p["delivery"]: p["unsent"] for p in found["places"]} == {
@@ -246,16 +264,16 @@ def test_what_goes_wrong_is_said(acme: Acme) -> None:
     acme.dbt("deps")
     # a chart that cannot be drawn fails the build, and says so; what is no part of it goes out
     seed = acme.project / "seeds/evaluation_charts.csv"
-    acme.edit(seed, lambda text: text.replace(",1h", ",7m"))
+    acme.edit(seed, lambda text: text.replace(",1h,", ",7x,"))
     told = acme.dbt("build", "--exclude-resource-type", "unit_test", code=1)
-    assert "Failure in test charts_can_be_drawn_int_evaluation_charts_" in told
+    assert "Failure in test charts_can_be_drawn" in told
     shown = acme.dbt(
         *("show", "--quiet", "--output", "json"),
-        *("--select", "charts_can_be_drawn_int_evaluation_charts_"),
+        *("--select", "charts_can_be_drawn"),
     )
-    assert "starts_at, ends_at and interval are multiples of 15 minutes" in shown
+    assert "interval is <n> and one of m, h, d, w, mo" in shown
     assert acme.export("purchases") == {"purchases": ("delivered", 20)}
-    acme.edit(seed, lambda text: text.replace(",7m", ",1h"))
+    acme.edit(seed, lambda text: text.replace(",7x,", ",1h,"))
 
     # a delivery that is switched off, or was never there
     for name in ("hackle_events", "nope"):

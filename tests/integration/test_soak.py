@@ -11,11 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from support import hostile_server, s3_server
 from support.command import FLAGMART, environment, flagmart
 from support.dbt_project import ROOT, build, query
 from support.export_project import ExportProject
+from support.hostile_server import HostileServer
+from support.hostility import deliver_through, made_hostile
+from support.kills import kill_at_random_moments
 from support.landed import ids
+from support.message_kills import kill_while_sending
 from support.segment_server import SegmentServer, running
+from support.signal_kills import kill_before_days_are_finished
 
 pytestmark = pytest.mark.soak
 
@@ -108,26 +114,30 @@ def test_a_build_killed_at_random_moments_ends_like_one_that_was_not(tmp_path: P
         assert query(whole, rows) == query(broken, rows)
 
 
+def test_a_delivery_into_a_bucket_killed_at_random_moments_is_never_half_a_day(
+    tmp_path: Path,
+) -> None:
+    with s3_server.running() as bucket:
+        kill_at_random_moments(tmp_path, bucket, "soak", kills=50, chance=random.Random(6))
+
+
+def test_finished_days_killed_at_random_moments_never_stand_beside_half_a_delivery(
+    tmp_path: Path,
+) -> None:
+    kill_before_days_are_finished(tmp_path, kills=50, chance=random.Random(8))
+
+
 def test_segment_killed_at_random_moments_loses_nothing(
     tmp_path: Path, server: SegmentServer
 ) -> None:
-    chance = random.Random(4)
-    project = ExportProject(
-        tmp_path, {"SEGMENT_HOST": server.url, "SEGMENT_WRITE_KEY": "key"}
-    ).build(rows=200_000)
-    server.delay = 0.05
-    killed = 0
-    for _ in range(30):
-        process = project.start("export", "segment_tracks")
-        time.sleep(chance.uniform(0.5, 2.0))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        killed += process.returncode == -signal.SIGKILL
-    assert killed > 5
-    server.delay = 0.0
-    project.export("segment_tracks")
-    assert len(server.ids()) == 200_000
-    bodies: dict[str, bytes] = {}
-    assert all(bodies.setdefault(name, body) == body for name, body in server.messages())
-    # nothing comes twice but what was in flight at a kill
-    assert server.ids().total() - 200_000 <= killed * 8 * 2_500
+    project = ExportProject(tmp_path, {"SEGMENT_HOST": server.url, "SEGMENT_WRITE_KEY": "key"})
+    repeats = kill_while_sending(project, server, kills=100, chance=random.Random(4))
+    print(f"{repeats:,} of {len(server.ids()):,} messages came twice")
+
+
+def test_a_hostile_server_loses_doubles_and_changes_nothing_of_200_000(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_hostile(monkeypatch)
+    with hostile_server.running(HostileServer(seed=13, share=0.2)) as state:
+        deliver_through(ExportProject(tmp_path), state, 200_000)

@@ -1,22 +1,26 @@
 """The whole way on older releases of ClickHouse, each row and byte as on DuckDB; `make soak`."""
 
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from support.clickhouse.server import started
+from support.clickhouse_project import DATABASE, ClickHouseProject
 from support.clickhouse_target import client, environment
 from support.command import FLAGMART, flagmart
 from support.command import environment as command_environment
 from support.dbt_project import ROOT, run_dbt
+from support.export_project import META
 from support.installation import SEGMENT_KEY, Installation
 from support.relations import different, on_clickhouse, on_duckdb
+from support.s3_server import BUCKET, CREDENTIALS
+from support.s3_server import running as s3_running
 from support.segment_server import running as segment_running
+from support.wheels import package
 
 pytestmark = pytest.mark.soak
 
@@ -33,29 +37,8 @@ TOO_OLD = "chdb==3.6.0"
 
 
 def engine(wheel: str) -> Path:
-    """The folder with that wheel's engine; fetched once, half a gigabyte each.
-
-    Raises:
-        RuntimeError: pip cannot fetch it.
-    """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flagmart-tests"
-    folder = cache / wheel
-    if folder.is_dir():
-        return folder
-    fetched = cache / f".{wheel}.{os.getpid()}"
-    command = [
-        *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-        *("--no-deps", "--only-binary", ":all:", "--target", str(fetched), wheel),
-    ]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        shutil.rmtree(fetched, ignore_errors=True)
-        raise RuntimeError(
-            f"this test needs the wheel {wheel}, and pip cannot fetch it into {cache}; see that "
-            f"its index is reached, or leave the test out. It says: {ran.stderr.strip()[-1000:]}"
-        )
-    fetched.rename(folder)
-    return folder
+    """The folder with that wheel's engine, half a gigabyte each."""
+    return package(wheel, "--no-deps", "--only-binary", ":all:")
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +82,27 @@ def test_an_older_release_gives_the_same_rows_and_files(
         assert click.files() == duck.files()
         assert sorted(segment.taken) == sorted(duck.segment.taken)
         assert len(segment.ids()) > 4000
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_an_older_release_writes_the_same_rows_into_a_bucket(release: str, tmp_path: Path) -> None:
+    names = ["hackle_events", "statsig_events"]
+    with (
+        s3_running() as s3,
+        patch.dict(os.environ, CREDENTIALS),  # older wheels know no named collection
+        started(tmp_path / "clickhouse", engine(RELEASES[release])) as (address, _),
+        client(address) as opened,
+    ):
+        env = {**s3.env, **environment(address, DATABASE), "FLAGMART_EXPORT_MEMORY": "1MB"}
+        meta = {name: {**META[name], "path": f"s3://{BUCKET}/{name}"} for name in names}
+        project = ClickHouseProject(tmp_path, env).on(opened, meta)
+        reports = project.export(*names, "--pushdown")
+        assert [(report["outcome"], report["rows"]) for report in reports] == [
+            ("delivered", 300)
+        ] * 2
+        for name in names:
+            done = project.call("verify", name)
+            assert done.returncode == 0, done.stdout
 
 
 def test_a_release_that_is_too_old_is_refused(source: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
--- the quality table speaks of every landed event, day by day
+-- the quality table speaks of every landed event and counter, day by day
 with counted as (
     select
         ingested_on,
@@ -7,12 +7,18 @@ with counted as (
     group by ingested_on
 ),
 
+based as (
+    select cast(ingested_at as date) as ingested_on from {{ ref("base_featbit__events") }}
+    union all
+    select cast(ingested_at as date) as ingested_on from {{ ref("base_prefab__evaluation_counts") }}
+),
+
 judged as (
     select
-        cast(ingested_at as date) as ingested_on,
+        ingested_on,
         count(*) as events
-    from {{ ref("base_featbit__events") }}
-    group by cast(ingested_at as date)
+    from based
+    group by ingested_on
 )
 
 select

@@ -37,6 +37,7 @@ def dbt_environment(data: Path, env: Mapping[str, str] | None) -> dict[str, str]
         **os.environ,
         **(env or {}),
         "FLAGMART_DATA": str(data),
+        "FLAGMART_DUCKDB_MEMORY": "1GB",  # what we say is enough
         "DBT_TARGET_PATH": str(data / ("target" if env is None else "target-other")),
         "DBT_LOG_PATH": str(data / "logs"),
     }

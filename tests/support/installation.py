@@ -46,8 +46,14 @@ class Installation:
         build(data=self.data, env=self.env)
 
     def export(self, *arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:
+        return self._reports("export", *arguments, code=code)
+
+    def replay(self, *arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:
+        return self._reports("replay", *arguments, code=code)
+
+    def _reports(self, verb: str, *arguments: str, code: int) -> dict[str, dict[str, Any]]:
         text = flagmart(
-            *("export", "--output", "json", *arguments),
+            *(verb, "--output", "json", *arguments),
             data=self.data,
             env=self.environment,
             codes=(code,),

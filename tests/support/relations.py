@@ -10,6 +10,7 @@ from support.clickhouse_target import rows
 from support.dbt_project import query
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from clickhouse_connect.driver.client import Client
@@ -19,12 +20,21 @@ RELATIONS = (
     "stg_featbit__flag_evaluations",
     "stg_featbit__metric_events",
     "stg_featbit__rejected_events",
+    "base_prefab__evaluation_counts",
+    "stg_prefab__evaluation_counts",
     "fct_event_quality",
     "fct_evaluation_counts",
+    "int_time_zone_offsets",
     "int_evaluation_charts",
+    "int_evaluation_chart_edges",
     "fct_evaluation_chart_points",
+    "fct_exposures",
+    "fct_experiment_daily",
+    "fct_experiment_results",
     "int_exports__environments",
     "statsig_events",
+    "statsig_metrics",
+    "statsig_signals",
     "hackle_events",
     "segment_tracks",
     "fct_export_exclusions",
@@ -49,18 +59,20 @@ def columns_of(data: Path, relation: str) -> str:
     return ", ".join(f'"{row[0]}"' for row in query(data, f"describe {relation}"))
 
 
-def on_duckdb(data: Path) -> dict[str, Rows]:
-    """Rows of every relation, with how often each stands there."""
+def on_duckdb(data: Path, relations: Sequence[str] = RELATIONS) -> dict[str, Rows]:
+    """Rows of the relations, with how often each stands there."""
     return {
         relation: Counter(
             tuple(map(plain, row))
             for row in query(data, f"select {columns_of(data, relation)} from {relation}")
         )
-        for relation in RELATIONS
+        for relation in relations
     }
 
 
-def on_clickhouse(data: Path, client: Client, database: str) -> dict[str, Rows]:
+def on_clickhouse(
+    data: Path, client: Client, database: str, relations: Sequence[str] = RELATIONS
+) -> dict[str, Rows]:
     """The same of ClickHouse; `data` is where DuckDB's columns are looked up."""
     return {
         relation: Counter(
@@ -69,7 +81,7 @@ def on_clickhouse(data: Path, client: Client, database: str) -> dict[str, Rows]:
                 client, f"select {columns_of(data, relation)} from `{database}`.{relation}"
             )
         )
-        for relation in RELATIONS
+        for relation in relations
     }
 
 
@@ -80,6 +92,6 @@ def different(ours: dict[str, Rows], theirs: dict[str, Rows]) -> dict[str, Any]:
             sorted(ours[relation] - theirs[relation], key=str)[:2],
             sorted(theirs[relation] - ours[relation], key=str)[:2],
         )
-        for relation in RELATIONS
+        for relation in ours
         if ours[relation] != theirs[relation]
     }

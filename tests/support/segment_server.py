@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # What Segment's documentation of the HTTP API and of common fields says of a batch of tracks.
@@ -72,13 +72,15 @@ class SegmentServer:
     """Everything that arrived, and what to answer next."""
 
     def __init__(self, key: str) -> None:
-        self.authorization = "Basic " + b64encode(f"{key}:".encode()).decode()
+        self.key_header = ("Authorization", "Basic " + b64encode(f"{key}:".encode()).decode())
         self.requests: list[Request] = []
         self.taken: list[bytes] = []
         """Bodies that were answered with 200 or kept."""
         self.answers: list[Answer] = []
         """Used up by the next requests, first come first served."""
         self.always: Answer | None = None
+        self.judge: Callable[[Request], Answer] | None = None
+        """What makes the answer to every request, where it hangs on what was asked."""
         self.delay = 0.0
         self.lock = threading.Lock()
         self.url = ""
@@ -93,8 +95,11 @@ class SegmentServer:
     def answer(self, request: Request) -> Answer:
         with self.lock:
             self.requests.append(request)
-            if request.headers.get("Authorization") != self.authorization:
+            name, value = self.key_header
+            if request.headers.get(name) != value:
                 return Answer(401, body="invalid write key")
+            if self.judge is not None:
+                return self.judge(request)
             answer = self.answers.pop(0) if self.answers else self.always or Answer(200)
             if answer.status == 200 or answer.take_it:
                 self.taken.append(request.body)

@@ -33,6 +33,20 @@ def test_segment_basic_auth_keeps_the_colon(monkeypatch: pytest.MonkeyPatch) -> 
     assert endpoint.headers["Authorization"] not in repr(endpoint)
 
 
+def test_segment_takes_the_key_where_its_like_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", 'a"c')
+    header = destinations.HTTP_SINKS["segment"](segment(auth="header"))
+    assert header.headers == {"X-Write-Key": 'a"c', "Content-Type": "application/json"}
+    assert header.prefix == b'{"batch":['
+    body = destinations.HTTP_SINKS["segment"](segment(auth="body"))
+    assert body.headers == {"Content-Type": "application/json"}
+    assert json.loads(body.prefix + body.suffix) == {"writeKey": 'a"c', "batch": []}
+    for endpoint in (header, body):
+        assert 'a"c' not in endpoint.masked(str([*endpoint.headers.values()]))
+    with pytest.raises(FlagmartError, match="there are basic, header, body"):
+        destinations.HTTP_SINKS["segment"](segment(auth="bearer"))
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [
@@ -133,3 +147,25 @@ def test_names_of_folders_and_files() -> None:
     assert statsig.file_of(0) == "part-00000.parquet"
     assert hackle.folder_of(date(2026, 3, 1)) == "dt=2026-03-01"
     assert hackle.file_of(1) == "000000000001.parquet"
+
+
+def test_a_dataset_of_metrics_has_seven_columns_of_which_numbers_may_be_null() -> None:
+    metrics = destinations.LAYOUTS["statsig"](Settings("e", {"dataset": "metrics"})).schema()
+    assert [(field.name, str(field.type)) for field in metrics] == [
+        *((name, "string") for name in ("unit_id", "id_type", "date", "metric_name")),
+        *((name, "double") for name in ("metric_value", "numerator", "denominator")),
+    ]
+    assert [field.name for field in metrics if field.nullable] == [
+        "metric_value",
+        "numerator",
+        "denominator",
+    ]
+
+
+def test_identifiers_are_a_map_or_json_and_nothing_else() -> None:
+    hackle = destinations.LAYOUTS["hackle"]
+    assert str(hackle(Settings("e", {})).schema().field("identifiers").type).startswith("map<")
+    text = hackle(Settings("e", {"identifiers": "json"})).schema().field("identifiers")
+    assert (str(text.type), text.nullable) == ("string", False)
+    with pytest.raises(FlagmartError, match=r"identifiers is 'text'; it may be map or json"):
+        hackle(Settings("e", {"identifiers": "text"}))

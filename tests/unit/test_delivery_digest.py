@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -12,11 +12,11 @@ from flagmart.delivery.digest import ContentDigest
 
 SCHEMA = pa.schema(
     [
-        ("n", pa.int64()),
-        ("text", pa.string()),
-        ("at", pa.timestamp("ms", tz="UTC")),
-        ("value", pa.decimal128(24, 6)),
-        ("map", pa.map_(pa.string(), pa.string())),
+        pa.field("n", pa.int64(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("at", pa.timestamp("ms", tz="UTC"), nullable=False),
+        pa.field("value", pa.decimal128(24, 6), nullable=False),
+        pa.field("map", pa.map_(pa.string(), pa.string()), nullable=False),
     ]
 )
 
@@ -79,3 +79,32 @@ def test_order_changes_it() -> None:
 def test_it_is_the_same_in_every_version() -> None:
     # a value in ledgers of earlier versions: a change of it would write every partition again
     assert digest(rows(3)) == "420a34a386fae3f71b3d43dd381c9246cda4d78a248345631f5889ca37d43313"
+
+
+NULLABLE = pa.schema(
+    [
+        ("text", pa.string()),
+        ("truth", pa.bool_()),
+        ("day", pa.date32()),
+        ("small", pa.int32()),
+        ("float", pa.float64()),
+        ("value", pa.decimal128(24, 6)),
+        ("at", pa.timestamp("us")),
+    ]
+)
+
+
+def test_null_is_no_value_at_all() -> None:
+    zeros = {"text": "", "truth": False, "day": date(1970, 1, 1), "small": 0, "float": 0.0}
+    zeros |= {"value": Decimal(0), "at": datetime(1970, 1, 1)}  # noqa: DTZ001
+    variants = [zeros, *({**zeros, name: None} for name in zeros), {**zeros, "truth": True}]
+    digests = set()
+    for rows_of in variants:
+        table = pa.Table.from_pylist([zeros, rows_of, zeros], schema=NULLABLE)
+        whole, cut = ContentDigest(NULLABLE), ContentDigest(NULLABLE)
+        whole.add(table)
+        for start in range(3):
+            cut.add(table.slice(start, 1))
+        assert whole.hexdigest() == cut.hexdigest()
+        digests.add(whole.hexdigest())
+    assert len(digests) == len(variants)

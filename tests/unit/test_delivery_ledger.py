@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flagmart.delivery import ledger
+from flagmart.delivery.dead import DeadLetter, Refused
 from flagmart.delivery.ledger import Partition
 from flagmart.errors import FlagmartError
 from flagmart.warehouse.protocol import RunFigures
@@ -81,3 +82,82 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
         ledger.opened(path),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("version", "added"), [(1, ["calls", "loads", "dead"]), (2, ["dead"])], ids=["1", "2"]
+)
+def test_a_ledger_of_a_version_before_is_brought_up_to_date(
+    tmp_path: Path, version: int, added: list[str]
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with ledger.opened(path) as book:
+        target = book.target("d", "x", "exports/d")
+        spool = book.open_spool(target)
+        book.acknowledge(target, spool.id, [(0, 4)])
+        before_it = book.targets()
+    with sqlite3.connect(path) as connection:
+        drops = "".join(f"drop table {name};" for name in added)
+        connection.executescript(f"{drops} pragma user_version = {version}")
+    connection.close()
+    for read_only in (True, False):
+        before = path.read_bytes()
+        with ledger.opened(path, read_only=read_only) as book:
+            assert book.targets() == before_it
+            assert book.calls(target) == {}
+            assert book.spools(target)[0].ranges == ((0, 4),)
+            assert list(book.dead_letters(target)) == []
+        assert (path.read_bytes() == before) is read_only
+
+
+def letter(row: int, message_id: str) -> DeadLetter:
+    return DeadLetter(row, message_id, Refused(400, "no name", "said"), "{}", "2026-03-01T00:00:00")
+
+
+def test_a_replayed_message_is_in_one_place_only(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with ledger.opened(path) as book:
+        target, other = (book.target("d", "x", f"https://{host}.example") for host in "ab")
+        elsewhere = book.open_spool(other)
+        book.acknowledge(other, elsewhere.id, [], [letter(0, "b")])
+        first = book.open_spool(target)
+        book.acknowledge(target, first.id, [(0, 0), (4, 9)], [letter(1, "b"), letter(3, "d")])
+        book.acknowledge(target, first.id, [], [letter(2, "c")])
+    with ledger.opened(path) as book:
+        (spool,) = book.spools(target)
+        assert (spool.ranges, spool.dead) == (((0, 0), (4, 9)), ((1, 3),))
+        assert spool.settled == ((0, 9),)
+        assert (spool.acknowledged, spool.refused) == (7, 3)
+        again = book.open_spool(target)
+        book.acknowledge(target, again.id, [(0, 0)], [letter(1, "c")], replayed=["b", "c"])
+        assert [(found.row, found.message_id) for found in book.dead_letters(target)] == [
+            (3, "d"),
+            (1, "c"),
+        ]
+        assert list(book.dead_letters(target, again.id)) == [letter(1, "c")]
+        assert [found.message_id for found in book.dead_letters(other)] == ["b"]
+
+
+def test_dead_letters_whose_message_is_gone_are_forgotten_and_runs_looked_at(
+    tmp_path: Path,
+) -> None:
+    run = RunFigures(datetime(2026, 3, 1), 5, "00ff")  # noqa: DTZ001
+    with ledger.opened(tmp_path / "ledger.sqlite") as book:
+        target = book.target("d", "x", "https://a.example")
+        spool = book.open_spool(target)
+        book.acknowledge(target, spool.id, [], [letter(0, "a"), letter(1, "b")])
+        book.record_runs(target, [run])
+        assert book.drop_dead(target, iter(["a", "b", "c"])) == 0
+        assert book.runs(target) == {run.ingested_at: run}
+        assert book.drop_dead(target, iter(["b"])) == 1
+        assert [found.message_id for found in book.dead_letters(target)] == ["b"]
+        assert book.runs(target) == {}
+
+
+def test_what_cannot_be_recorded_whole_is_not_recorded_at_all(tmp_path: Path) -> None:
+    with ledger.opened(tmp_path / "ledger.sqlite") as book:
+        target = book.target("d", "x", "https://a.example")
+        spool = book.open_spool(target)
+        with pytest.raises(sqlite3.IntegrityError):
+            book.acknowledge(target, spool.id, [(0, 4)], [letter(5, "a"), letter(5, "a")])
+        assert book.spools(target)[0].settled == ()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from flagmart.delivery.http import _Recorder
+from flagmart.delivery.sending import Answered, Recorder
 from flagmart.delivery.spool import Batch
 
 
@@ -12,17 +12,17 @@ def test_nobody_counts_a_batch_whose_record_failed() -> None:
     written: list[int] = []
     go_on = threading.Event()
 
-    def record(batches: list[Batch]) -> None:
+    def record(answers: list[Answered]) -> None:
         go_on.wait(timeout=30)
         if written:
             raise OSError("disk full")
-        written.extend(batch.first for batch in batches)
+        written.extend(answered.batch.first for answered in answers)
 
     async def all_of_them() -> list[object]:
-        recorder = _Recorder(record)
+        recorder = Recorder(record)
 
         async def one(number: int) -> int:
-            await recorder.record(Batch(number, number, b""))
+            await recorder.record(Answered(Batch(number, (b"",))))
             return number
 
         tasks = [asyncio.create_task(one(number)) for number in range(8)]

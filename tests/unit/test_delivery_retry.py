@@ -30,6 +30,7 @@ def test_these_will_not(status: int) -> None:
         ({"Retry-After": "soon", "X-RateLimit-Reset": "3"}, 3.0),
         ({"Retry-After": "3", "X-RateLimit-Reset": "12"}, 3.0),
         ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "Sat, 28 Feb 99999999999999 00:00:30 GMT"}, None),
         ({}, None),
     ],
 )

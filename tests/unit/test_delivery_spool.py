@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -7,11 +8,12 @@ import pyarrow as pa
 import pytest
 
 from flagmart.delivery import spool
-from flagmart.delivery.spool import Batch, TooLarge
+from flagmart.delivery.spool import Batch, Ids
 from flagmart.destinations.endpoint import Endpoint
 from flagmart.errors import FlagmartError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
 MOMENT = datetime(2026, 3, 1)  # noqa: DTZ001
@@ -32,28 +34,34 @@ def endpoint(messages: int = 100, body: int = 1000, message: int = 100) -> Endpo
     )
 
 
-def batches(folder: Path, payloads: list[str | None], limits: Endpoint) -> list[Batch | TooLarge]:
+def batches(
+    folder: Path,
+    payloads: Sequence[str | None],
+    limits: Endpoint,
+    keys: Sequence[str | None] | None = None,
+) -> list[Batch]:
     rows = pa.record_batch(
         {
             "ingested_at": pa.array([MOMENT] * len(payloads), pa.timestamp("us")),
             "message_id": [f"id{i}" for i in range(len(payloads))],
             "payload": pa.array(payloads, pa.string()),
+            **({} if keys is None else {"batch_key": pa.array(keys, pa.string())}),
         }
     )
     ids, texts = folder / "ids.parquet", folder / "payloads.parquet"
-    assert spool.write([rows], ids, texts, "r") == {MOMENT: len(payloads)}
+    assert spool.write((part for part in [rows]), ids, texts, "r") == {MOMENT: len(payloads)}
     return list(spool.batches(texts, limits))
 
 
 def test_a_body_is_the_texts_joined(tmp_path: Path) -> None:
-    assert batches(tmp_path, ['{"é":1}', "{ }"], endpoint()) == [
-        Batch(0, 1, '{"b":[{"é":1},{ }]}'.encode())
-    ]
+    (batch,) = batches(tmp_path, ['{"é":1}', "{ }"], endpoint())
+    assert (batch.first, batch.last) == (0, 1)
+    assert batch.body(endpoint()) == '{"b":[{"é":1},{ }]}'.encode()
 
 
 def test_cut_by_count(tmp_path: Path) -> None:
     cut = batches(tmp_path, ["{}"] * 7, endpoint(messages=3))
-    assert [(b.first, b.last) for b in cut if isinstance(b, Batch)] == [(0, 2), (3, 5), (6, 6)]
+    assert [(b.first, b.last) for b in cut] == [(0, 2), (3, 5), (6, 6)]
 
 
 @pytest.mark.parametrize(
@@ -63,20 +71,61 @@ def test_cut_by_encoded_bytes_with_envelope_and_commas(
     tmp_path: Path, limit: int, expected: list[int]
 ) -> None:
     cut = batches(tmp_path, ['{"é":"a"}'] * 4, endpoint(body=limit))
-    assert [b.last - b.first + 1 for b in cut if isinstance(b, Batch)] == expected
-    assert all(len(b.body) <= limit for b in cut if isinstance(b, Batch))
+    assert [len(b.messages) for b in cut] == expected
+    assert all(len(b.body(endpoint())) <= limit for b in cut)
 
 
-def test_a_message_too_large_is_named_and_the_rest_keep_their_rows(tmp_path: Path) -> None:
-    cut = batches(tmp_path, ["{}", "{}", "x" * 101, "x" * 100, "{}"], endpoint())
-    assert [(type(b).__name__, b.first if isinstance(b, Batch) else b.row) for b in cut] == [
-        ("Batch", 0),
-        ("TooLarge", 2),
-        ("Batch", 3),
+def test_a_message_too_large_is_a_batch_of_its_own(tmp_path: Path) -> None:
+    cut = batches(tmp_path, ["{}", "{}", "x" * 101, "y" * 102, "x" * 100, "{}"], endpoint())
+    assert [(b.first, b.last) for b in cut] == [(0, 1), (2, 2), (3, 3), (4, 5)]
+
+
+def test_cut_where_the_key_changes(tmp_path: Path) -> None:
+    limits = replace(endpoint(messages=3), batched_by="partition_key")
+    keys = ["a", "b", "b", "b", "b", "a", "c"]
+    cut = batches(tmp_path, ["{}"] * 5 + ["x" * 101, "{}"], limits, keys)
+    assert [(b.first, b.last, b.key) for b in cut] == [
+        (0, 0, "a"),
+        (1, 3, "b"),
+        (4, 4, "b"),
+        (5, 5, "a"),
+        (6, 6, "c"),
     ]
-    assert spool.message_id(tmp_path / "ids.parquet", 2) == "id2"
+
+
+def test_halves_are_in_order_and_whole() -> None:
+    batch = Batch(7, (b"a", b"b", b"c"), "k")
+    assert batch.halves() == (Batch(7, (b"a",), "k"), Batch(8, (b"b", b"c"), "k"))
+
+
+def test_no_more_rows_than_asked_for(tmp_path: Path) -> None:
+    rows = pa.record_batch(
+        {
+            "ingested_at": pa.array([MOMENT] * 5, pa.timestamp("us")),
+            "message_id": list("abcde"),
+            "payload": ["{}"] * 5,
+        }
+    )
+    ids = tmp_path / "ids.parquet"
+    taken: list[int] = []
+
+    def stream() -> Generator[pa.RecordBatch, None, None]:
+        for number in range(3):
+            taken.append(number)
+            yield rows
+
+    counts = spool.write(stream(), ids, tmp_path / "payloads.parquet", "r", max_rows=7)
+    assert counts == {MOMENT: 7}
+    assert taken == [0, 1]
+    with Ids(ids) as names:
+        assert names.of(0, 6) == list("abcdeab")
+        assert names.of(3, 5) == list("dea")
+        assert names.of(6, 6) == ["b"]
+    assert list(spool.all_message_ids(ids)) == list("abcdeab")
 
 
 def test_a_row_without_payload_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FlagmartError, match="without payload"):
         batches(tmp_path, ["{}", None], endpoint())
+    with pytest.raises(FlagmartError, match="without a key"):
+        batches(tmp_path, ["{}", "{}"], endpoint(), ["a", None])

@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from flagmart import settings, talk
-from flagmart.cli import export, generate, ingest, status
+from flagmart.cli import (
+    chart,
+    compact,
+    experiments,
+    export,
+    generate,
+    ingest,
+    reconcile,
+    replay,
+    status,
+    verify,
+)
 from flagmart.errors import Exit, FlagmartError
 
 app = typer.Typer(
@@ -42,8 +53,14 @@ def common(
 
 generate.register(app)
 ingest.register(app)
+compact.register(app)
+reconcile.register(app)
 export.register(app)
+replay.register(app)
 status.register(app)
+verify.register(app)
+chart.register(app)
+experiments.register(app)
 
 
 def main() -> None:

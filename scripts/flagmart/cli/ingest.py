@@ -1,4 +1,4 @@
-"""`flagmart ingest`: events into the landing, append-only, each id once."""
+"""`flagmart ingest`: events and counters into the landings, append-only, each id once."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,46 +6,56 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flagmart import settings, talk
+from flagmart.cli import ingest_stores
 from flagmart.cli.options import OutputForm
 from flagmart.errors import Exit, UsageError
 from flagmart.ingest.timestamps import Unit
 from flagmart.talk import Output
 
 if TYPE_CHECKING:
-    from flagmart.ingest.files import FileReport, Report
+    from collections import Counter
+    from collections.abc import Callable
+
+    from flagmart.ingest.landed_files import FileReport, Report
     from flagmart.warehouse.landing import InputCounts
 
 _COUNTS = ("read", "landed", "equal_repeats", "conflicting_repeats", "unreadable")
+_PREFAB_COUNTS = ("read", "landed", "equal_repeats", "skipped", "unreadable")
+
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH...",
+        help="Files, folders (all files below but hidden ones), or - for standard input.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and count; land nothing.")]
+DetailedExitCode = Annotated[
+    bool, typer.Option("--detailed-exitcode", help="Exit with 4 when nothing new landed.")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add `ingest` and its commands."""
-    group = typer.Typer(help="Land events: append-only, each event id once.", no_args_is_help=True)
+    group = typer.Typer(help="Land events: append-only, each id once.", no_args_is_help=True)
     group.command("files")(files)
+    group.command("postgres")(ingest_stores.postgres)
+    group.command("mongodb")(ingest_stores.mongodb)
+    group.command("prefab")(prefab)
     app.add_typer(group, name="ingest")
 
 
 def files(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH...",
-            help="Files, folders (all files below but hidden ones), or - for standard input.",
-        ),
-    ],
+    paths: Paths,
     timestamp_unit: Annotated[
         Unit | None,
         typer.Option(
             help="What numbers in `timestamp` count; by default told file by file, by their size."
         ),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read and count; land nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     output: OutputForm = Output.TABLE,
-    detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="Exit with 4 when nothing new landed.")
-    ] = False,
+    detailed_exitcode: DetailedExitCode = False,
 ) -> None:
     """Land events from files, whatever FeatBit's stores wrote them.
 
@@ -59,15 +69,67 @@ def files(
     """
     from flagmart.ingest.files import ingest
 
+    data = _data_folder(paths)
+    report = ingest([Path(path) for path in paths], data, timestamp_unit, dry_run=dry_run)
+    _say(report, "event", dry_run=dry_run)
+    if output is Output.JSON:
+        talk.print_json(_document(report, _event_facts, _COUNTS, dry_run=dry_run))
+    elif report.files:
+        _print(report, ["format", "timestamps"], _COUNTS)
+    _end(report, detailed_exitcode=detailed_exitcode)
+
+
+def prefab(
+    paths: Paths,
+    env: Annotated[
+        str, typer.Option(help="The environment it all comes from; telemetry does not name it.")
+    ],
+    instance: Annotated[
+        str,
+        typer.Option(
+            help="Name of the sending instance, for documents that have no instanceHash; two "
+            "instances need two names, else their equal summaries count once."
+        ),
+    ] = "",
+    all_types: Annotated[
+        bool,
+        typer.Option("--all-types", help="Land every type of config, not only feature flags."),
+    ] = False,
+    dry_run: DryRun = False,
+    output: OutputForm = Output.TABLE,
+    detailed_exitcode: DetailedExitCode = False,
+) -> None:
+    """Land evaluation counts from Prefab's telemetry, each counter once.
+
+    Read are TelemetryEvents, and TelemetryEvent and ConfigEvaluationSummaries without the envelope:
+    as protobuf's JSON in lines, arrays or pretty-printed, or one binary TelemetryEvents a file;
+    gzip or not. Telemetry of other kinds, and configs that are no feature flags, are skipped and
+    counted. What is no telemetry goes to a reject file.
+
+    Exit codes: 0 done, 1 nothing could be read, 2 wrong usage, 3 some records were no telemetry.
+    """
+    from flagmart.ingest.prefab import Choice, ingest
+
+    if not env.strip():
+        raise UsageError("--env is empty, maybe a variable that is not set; nothing was ingested")
+    data = _data_folder(paths)
+    choice = Choice(env, instance, all_types)
+    report = ingest([Path(path) for path in paths], data, choice, dry_run=dry_run)
+    _say(report, "counter", dry_run=dry_run)
+    if output is Output.JSON:
+        talk.print_json(_document(report, _prefab_facts, _PREFAB_COUNTS, dry_run=dry_run))
+    elif report.files:
+        _print(report, ["format"], _PREFAB_COUNTS)
+    _end(report, detailed_exitcode=detailed_exitcode)
+
+
+def _data_folder(paths: list[str]) -> settings.DataFolder:
     if "" in paths:
         raise UsageError("a PATH is empty, maybe a variable that is not set; nothing was ingested")
-    data = settings.data_folder()
-    report = ingest([Path(path) for path in paths], data, timestamp_unit, dry_run=dry_run)
-    _say(report, dry_run=dry_run)
-    if output is Output.JSON:
-        talk.print_json(_document(report, dry_run=dry_run))
-    elif report.files:
-        _print(report)
+    return settings.data_folder()
+
+
+def _end(report: "Report", *, detailed_exitcode: bool) -> None:
     code = _exit_code(report)
     if code is Exit.DONE and detailed_exitcode and not report.result.total("landed"):
         code = Exit.NOTHING_TO_DO
@@ -83,49 +145,84 @@ def _exit_code(report: "Report") -> Exit:
     return Exit.PARTLY
 
 
-def _say(report: "Report", *, dry_run: bool) -> None:
+def _say(report: "Report", what: str, *, dry_run: bool) -> None:
     result = report.result
     where = f"; see {result.rejects}" if result.rejects else ""
-    for counts in result.inputs:
+    for file, counts in _pairs(report):
         if counts.reasons:
-            reasons = ", ".join(f"{n:,} {reason}" for reason, n in counts.reasons.most_common())
             talk.say(
-                f"{counts.label}: {talk.plural(counts.unreadable, 'record')} unreadable: {reasons}"
+                f"{counts.label}: {talk.plural(counts.unreadable, 'record')} unreadable: "
+                f"{_listed(counts.reasons)}"
             )
-    figures = (
-        f"{talk.plural(result.total('equal_repeats'), 'equal repeat')}, "
-        f"{talk.plural(result.total('conflicting_repeats'), 'conflicting repeat')}, "
-        f"{result.total('unreadable'):,} unreadable"
-    )
-    read = talk.plural(result.total("read"), "record")
+        if file.skipped:
+            talk.say(f"{file.label}: skipped: {_listed(file.skipped)}")
+    read = talk.plural(_total(report, "read"), "record")
     landed = f"{result.total('landed'):,}"
     if dry_run:
         talk.say(
-            f"dry run: {read} read, {landed} of them events; nothing landed, repeats not looked for"
+            f"dry run: {read} read, {landed} of them {what}s; nothing landed, repeats not looked "
+            "for"
         )
     elif result.recorded is None:
         talk.say("nothing read, nothing landed")
     else:
+        figures = (
+            f"{talk.plural(result.total('equal_repeats'), 'equal repeat')}, "
+            f"{talk.plural(result.total('conflicting_repeats'), 'conflicting repeat')}, "
+            f"{result.total('unreadable'):,} unreadable"
+        )
         talk.say(f"run {result.recorded.run_id}: {read} read, {landed} landed, {figures}{where}")
 
 
-def _print(report: "Report") -> None:
-    rows = [_row(file, counts) for file, counts in _pairs(report)]
-    rows.append(["all", "", "", *(report.result.total(count) for count in _COUNTS)])
-    header = ["input", "format", "timestamps", *(count.replace("_", " ") for count in _COUNTS)]
-    talk.print_table(rows, header)
+def _listed(reasons: "Counter[str]") -> str:
+    return ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common())
 
 
-def _row(file: "FileReport", counts: "InputCounts") -> list[object]:
-    kind = "refused" if file.refused else (file.format.value if file.format else "")
-    return [file.label, kind, file.timestamps or "", *(getattr(counts, count) for count in _COUNTS)]
+def _print(report: "Report", facts: list[str], shown: tuple[str, ...]) -> None:
+    rows = [
+        [
+            file.label,
+            "refused" if file.refused else (file.format.value if file.format else ""),
+            *(getattr(file, fact) or "" for fact in facts[1:]),
+            *(_count(file, counts, count) for count in shown),
+        ]
+        for file, counts in _pairs(report)
+    ]
+    rows.append(["all", *("" for _ in facts), *(_total(report, count) for count in shown)])
+    talk.print_table(rows, ["input", *facts, *(count.replace("_", " ") for count in shown)])
+
+
+def _count(file: "FileReport", counts: "InputCounts", count: str) -> int:
+    """One of the counts of a file; what was skipped was read, too."""
+    if count == "skipped":
+        return file.skipped.total()
+    found = int(getattr(counts, count))
+    return found + file.skipped.total() if count == "read" else found
+
+
+def _total(report: "Report", count: str) -> int:
+    return sum(_count(file, counts, count) for file, counts in _pairs(report))
 
 
 def _pairs(report: "Report") -> "list[tuple[FileReport, InputCounts]]":
     return list(zip(report.files, report.result.inputs, strict=True))
 
 
-def _document(report: "Report", *, dry_run: bool) -> dict[str, object]:
+def _event_facts(file: "FileReport") -> dict[str, object]:
+    return {"timestamps": file.timestamps}
+
+
+def _prefab_facts(file: "FileReport") -> dict[str, object]:
+    return {"skipped_kinds": dict(file.skipped)}
+
+
+def _document(
+    report: "Report",
+    facts: "Callable[[FileReport], dict[str, object]]",
+    shown: tuple[str, ...],
+    *,
+    dry_run: bool,
+) -> dict[str, object]:
     result = report.result
     recorded = result.recorded
     return {
@@ -136,14 +233,14 @@ def _document(report: "Report", *, dry_run: bool) -> dict[str, object]:
             {
                 "path": file.label,
                 "format": file.format.value if file.format else None,
-                "timestamps": file.timestamps,
+                **facts(file),
                 "refused": file.refused,
                 "damaged": file.damaged,
-                **{count: getattr(counts, count) for count in _COUNTS},
+                **{count: _count(file, counts, count) for count in shown},
                 "reasons": dict(counts.reasons),
             }
             for file, counts in _pairs(report)
         ],
-        **{count: result.total(count) for count in _COUNTS},
+        **{count: _total(report, count) for count in shown},
         "rejects": str(result.rejects) if result.rejects else None,
     }

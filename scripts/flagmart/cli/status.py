@@ -80,6 +80,7 @@ def _print(found: "Status") -> None:
                     place.destination,
                     place.delivered,
                     place.rows,
+                    place.dead,
                     place.unsent,
                     place.delivered_at,
                     place.where,
@@ -91,9 +92,39 @@ def _print(found: "Status") -> None:
                 "destination",
                 "delivered",
                 "rows",
+                "dead",
                 "not there yet",
                 "last",
                 "where",
+            ),
+        )
+    if found.changed:
+        print()
+        talk.print_table(
+            [
+                (
+                    day.delivery,
+                    day.destination,
+                    day.day,
+                    day.taken,
+                    day.rows,
+                    "yes" if day.delivered else "no",
+                    day.statsig,
+                    day.rule,
+                    f"{day.you or '-'}{' (billed)' if day.billed else ''}",
+                )
+                for day in found.changed
+            ],
+            header=(
+                "changed day of",
+                "destination",
+                "day",
+                "rows taken",
+                "now",
+                "delivered",
+                "statsig",
+                "rule",
+                "you",
             ),
         )
     print()

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from flagmart import settings
 from flagmart.settings import Engine
+from flagmart.warehouse.landing import FEATBIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from flagmart.settings import DataFolder
-    from flagmart.warehouse.landing import Run
+    from flagmart.warehouse.landing import Landing, Run
     from flagmart.warehouse.manifest import LandedRun
     from flagmart.warehouse.protocol import Warehouse
 
@@ -49,13 +50,16 @@ def open_reader(
             yield found
 
 
-def open_run(data: DataFolder, source: str, inputs: tuple[str, ...]) -> AbstractContextManager[Run]:
+def open_run(
+    data: DataFolder, source: str, inputs: tuple[str, ...], landing: Landing = FEATBIT
+) -> AbstractContextManager[Run]:
     """An ingest run, abandoned without a trace unless it is finished before the block ends.
 
     Args:
         data: the data folder; on ClickHouse only the reject file goes there.
-        source: clickhouse, postgres, mongodb or file.
+        source: clickhouse, postgres, mongodb, file or prefab.
         inputs: what was asked to be read, to be noted with the run.
+        landing: where it lands.
 
     Raises:
         UsageError: the environment names no engine.
@@ -64,14 +68,14 @@ def open_run(data: DataFolder, source: str, inputs: tuple[str, ...]) -> Abstract
     if settings.engine() is Engine.CLICKHOUSE:
         from flagmart.warehouse import clickhouse_landing
 
-        return clickhouse_landing.open_run(settings.clickhouse(), data, source, inputs)
+        return clickhouse_landing.open_run(settings.clickhouse(), data, source, inputs, landing)
     from flagmart.warehouse.parquet_landing import ParquetLanding
 
-    return ParquetLanding(data).open_run(source, inputs)
+    return ParquetLanding(data, landing).open_run(source, inputs)
 
 
-def landed_runs(data: DataFolder) -> tuple[LandedRun, ...]:
-    """The complete ingest runs, in order of `ingested_at`.
+def landed_runs(data: DataFolder, landing: Landing = FEATBIT) -> Iterable[LandedRun]:
+    """The complete ingest runs, in order of `ingested_at`; one pass over them.
 
     Raises:
         UsageError: the environment names no engine.
@@ -80,7 +84,7 @@ def landed_runs(data: DataFolder) -> tuple[LandedRun, ...]:
     if settings.engine() is Engine.CLICKHOUSE:
         from flagmart.warehouse import clickhouse_landing
 
-        return clickhouse_landing.runs(settings.clickhouse())
+        return clickhouse_landing.runs(settings.clickhouse(), landing)
     from flagmart.warehouse import manifest
 
-    return manifest.read(data.landing / manifest.LANDING).runs
+    return manifest.all_runs(data.landing / landing.name)

@@ -45,9 +45,18 @@ def variables(acknowledged: Sequence[IdFile]) -> dict[str, list[Any]]:
 
 def rest_of(candidates: str) -> str:
     """The FROM clause of those among `candidates`, with a column `message_id`, that are unsent."""
+    return _joined(candidates, "anti")
+
+
+def those_of(candidates: str) -> str:
+    """The FROM clause of those that are among the ids."""
+    return _joined(candidates, "semi")
+
+
+def _joined(candidates: str, kind: str) -> str:
     return f"""
         from {candidates} as candidates
-        anti join (select ids.message_id {_IDS}) as acknowledged
+        {kind} join (select ids.message_id {_IDS}) as acknowledged
             on candidates.message_id = acknowledged.message_id
     """
 

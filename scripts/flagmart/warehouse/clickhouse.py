@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -14,19 +15,50 @@ import pyarrow as pa
 from flagmart.errors import FlagmartError
 from flagmart.warehouse import acknowledged as acknowledged_ids
 from flagmart.warehouse.clickhouse_client import Client, Parameters, connected, many, name
-from flagmart.warehouse.duckdb import BATCH_ROWS, MEMORY_LIMIT, set_variables
-from flagmart.warehouse.protocol import Build, PartitionFigures, Relation, RunFigures
+from flagmart.warehouse.duckdb import MEMORY_LIMIT, MESSAGE_ROWS, set_variables
+from flagmart.warehouse.protocol import (
+    NEAR_DAYS,
+    NO_DAY,
+    Build,
+    PartitionFigures,
+    Relation,
+    RunFigures,
+    message_order,
+    partition_figures,
+)
+from flagmart.warehouse.sorting import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
     from flagmart.settings import ClickHouse
-    from flagmart.warehouse.protocol import IdFile
+    from flagmart.warehouse.protocol import Hints, IdFile
 
 
 _DAYS = ("Date", "Nullable(Date)")
+_WRAPPED = re.compile(r"^(?:Nullable|LowCardinality)\((.*)\)$")
+_DECIMAL = re.compile(r"Decimal\((\d+), (\d+)\)")
+_TYPES = {
+    "String": "string",
+    "Bool": "bool",
+    "Int8": "int32",
+    "UInt8": "int32",
+    "Int16": "int32",
+    "UInt16": "int32",
+    "Int32": "int32",
+    "UInt32": "int64",
+    "Int64": "int64",
+    "UInt64": "uint64",
+    "Float32": "float64",
+    "Float64": "float64",
+    "Date": "date",
+    "Date32": "date",
+    "DateTime64(6)": "timestamp_us",
+    "DateTime64(6, 'UTC')": "timestamp_us",
+    "Map(String, String)": "string_map",
+}
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - moments are UTC without zone, as DuckDB gives them
 
 
@@ -61,6 +93,23 @@ def _list(columns: Sequence[str], types: Mapping[str, str] | None = None) -> str
     )
 
 
+def _day(column: str | None) -> str:
+    return f"toDate32('{NO_DAY}')" if column is None else f"toDate32(source.{name(column)})"
+
+
+def _type(relation: Relation, column: str, kind: str) -> str:
+    """ClickHouse's name of a type as destinations.layouts has it."""
+    bare = _WRAPPED.sub(r"\1", _WRAPPED.sub(r"\1", kind))
+    if found := _DECIMAL.fullmatch(bare):
+        return f"decimal_{found[1]}_{found[2]}"
+    if bare not in _TYPES:
+        raise FlagmartError(
+            f"{relation} has the column {column} of type {kind}, which no file has; "
+            "cast it in the model"
+        )
+    return _TYPES[bare]
+
+
 class Reader:
     """ClickHouse open for reading.
 
@@ -91,16 +140,29 @@ class Reader:
         """See Warehouse."""
         return bool(self._columns(relation))
 
-    def partitions(self, relation: Relation) -> list[PartitionFigures]:
+    def columns(self, relation: Relation) -> list[tuple[str, str]]:
         """See Warehouse."""
-        self._require(relation, ["partition_on", "ingested_at"])
+        return [
+            (column, _type(relation, column, kind))
+            for column, kind in self._require(relation, []).items()
+        ]
+
+    def partitions(
+        self,
+        relation: Relation,
+        day: str | None = "partition_on",
+        newest: str | None = "ingested_at",
+    ) -> list[PartitionFigures]:
+        """See Warehouse."""
+        self._require(relation, [column for column in (day, newest) if column])
+        bounds = "count(), null, null"
+        if newest:
+            bounds = f"count({name(newest)}), max({name(newest)}), min({name(newest)})"
         rows = self._client.rows(
-            f"select toDate32(partition_on), count(), max(ingested_at) from {_table(relation)} "
-            "group by partition_on order by partition_on"
+            f"select {_day(day)} as day, count(), {bounds} "
+            f"from {_table(relation)} as source group by day having count() > 0 order by day"
         )
-        if any(day is None for day, _, _ in rows):
-            raise FlagmartError(f"{relation} has rows without partition_on; mend the model")
-        return [PartitionFigures(day, count, newest) for day, count, newest in rows]
+        return partition_figures(relation, rows, day, newest)
 
     def rows_of_days(
         self,
@@ -108,19 +170,36 @@ class Reader:
         columns: Sequence[str],
         order: Sequence[str],
         days: Collection[date],
+        day: str | None = "partition_on",
+        hints: Hints | None = None,
     ) -> Generator[pa.RecordBatch, None, None]:
         """See Warehouse."""
-        types = self._require(relation, ["partition_on", *columns])
-        listed, parameters = many("days", [day.isoformat() for day in sorted(days)], "Date")
-        chosen = (
-            f"from {_table(relation)} as source "
-            f"where source.partition_on in (select arrayJoin({listed}))"
-        )
+        types = self._require(relation, [*([day] if day else []), *columns])
+        conditions: list[str] = []
+        parameters: Parameters = {}
+        if day:
+            listed, parameters = many("days", [value.isoformat() for value in sorted(days)], "Date")
+            conditions.append(f"source.{name(day)} in (select arrayJoin({listed}))")
+        if hints is not None:
+            bounds = {"oldest": _micros(hints.oldest), "newest": _micros(hints.newest)}
+            parameters = {**parameters, **bounds}
+            conditions.append(
+                f"source.{name(hints.landed_column)} "
+                "between fromUnixTimestamp64Micro({oldest:Int64}, 'UTC') "
+                "and fromUnixTimestamp64Micro({newest:Int64}, 'UTC')"
+            )
+        if hints is not None and hints.date_column is not None and hints.date_column in types:
+            near = {"first": min(days) - NEAR_DAYS, "last": max(days) + NEAR_DAYS}
+            parameters = {**parameters, **{key: day.isoformat() for key, day in near.items()}}
+            conditions.append(
+                f"source.{name(hints.date_column)} between {{first:Date32}} and {{last:Date32}}"
+            )
+        where = f" where {' and '.join(conditions)}" if conditions else ""
         return self._stream(
-            _list(["partition_on", *columns], types),
-            chosen,
+            f"{_day(day)} as `flagmart day`, {_list(columns, types)}",
+            f"from {_table(relation)} as source{where}",
             parameters,
-            f"order by {_list(['partition_on', *order])}",
+            f"order by {', '.join(['`flagmart day`', *(f'source.{name(c)}' for c in order)])}",
         )
 
     def runs(self, relation: Relation) -> list[RunFigures]:
@@ -154,18 +233,43 @@ class Reader:
         return [message_id for (message_id,) in rows]
 
     def unsent(
-        self, relation: Relation, runs: Collection[datetime], acknowledged: Sequence[IdFile]
+        self,
+        relation: Relation,
+        runs: Collection[datetime],
+        acknowledged: Sequence[IdFile],
+        key: str | None = None,
     ) -> Generator[pa.RecordBatch, None, None]:
         """See Warehouse."""
-        self._require(relation, ["ingested_at", "event_id", "message_id", "payload"])
+        return self._messages(relation, runs, acknowledged, key, acknowledged_ids.rest_of)
+
+    def among(
+        self,
+        relation: Relation,
+        runs: Collection[datetime],
+        ids: Sequence[IdFile],
+        key: str | None = None,
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """See Warehouse."""
+        return self._messages(relation, runs, ids, key, acknowledged_ids.those_of)
+
+    def _messages(
+        self,
+        relation: Relation,
+        runs: Collection[datetime],
+        ids: Sequence[IdFile],
+        key: str | None,
+        those: Callable[[str], str],
+    ) -> Generator[pa.RecordBatch, None, None]:
+        keys = [key] if key else []
+        self._require(relation, ["ingested_at", "event_id", "message_id", "payload", *keys])
         chosen, parameters = _of_runs(relation, runs)
-        order = "order by ingested_at, event_id, message_id"
-        if not acknowledged:
-            return self._stream("ingested_at, message_id, payload", chosen, parameters, order)
-        candidates = self._stream(
-            "ingested_at, event_id, message_id, payload", chosen, parameters, ""
-        )
-        return self._rest(candidates, acknowledged, "ingested_at, message_id, payload", order)
+        batch_key = "".join(f", {name(column)} as batch_key" for column in keys)
+        columns = f"ingested_at, event_id, message_id, payload{batch_key}"
+        order = message_order(key)
+        if not ids:
+            return self._stream(columns, chosen, parameters, f"order by {', '.join(order)}")
+        candidates = self._stream(columns, chosen, parameters, "")
+        return in_order(self._rest(candidates, ids, "*", those), order, self._spill)
 
     def count_unsent(
         self, relation: Relation, runs: Collection[datetime], acknowledged: Sequence[IdFile]
@@ -176,7 +280,7 @@ class Reader:
         if not acknowledged:
             return self._client.number(f"select count() {chosen}", parameters)
         candidates = self._stream("message_id", chosen, parameters, "")
-        with closing(self._rest(candidates, acknowledged, "count(*) as unsent", "")) as found:
+        with closing(self._rest(candidates, acknowledged, "count(*) as unsent")) as found:
             return sum(batch.column("unsent")[0].as_py() for batch in found)
 
     def counts(self, relation: Relation, by: Sequence[str]) -> list[tuple[object, ...]]:
@@ -202,6 +306,28 @@ class Reader:
             )
         ]
 
+    def asked(
+        self,
+        view: Relation,
+        said: Mapping[str, str],
+        columns: Sequence[str],
+        order: Sequence[str] = (),
+    ) -> list[tuple[Any, ...]]:
+        """See Warehouse."""
+        # a view with parameters has no columns in system.columns
+        found = self._client.number(
+            "select count() from system.tables "
+            "where database = {database:String} and name = {table:String}",
+            {"database": view.schema, "table": view.name},
+        )
+        if not found:
+            raise self._absent(view)
+        values = ", ".join(f"{name(key)} = {{{key}:String}}" for key in said)
+        sorted_by = f" order by {_list(order)}" if order else ""
+        return self._client.rows(
+            f"select {_list(columns)} from {_table(view)}({values}){sorted_by}", dict(said)
+        )
+
     def _stream(
         self, columns: str, chosen: str, parameters: Parameters, order: str
     ) -> Generator[pa.RecordBatch, None, None]:
@@ -216,9 +342,9 @@ class Reader:
         candidates: Generator[pa.RecordBatch, None, None],
         acknowledged: Sequence[IdFile],
         columns: str,
-        order: str,
+        those: Callable[[str], str] = acknowledged_ids.rest_of,
     ) -> Generator[pa.RecordBatch, None, None]:
-        """What `columns` say of those among `candidates` that are not acknowledged."""
+        """What `columns` say of those among `candidates` that are not acknowledged, or are."""
         failures: list[FlagmartError] = []
 
         def passed_on() -> Iterator[pa.RecordBatch]:
@@ -245,9 +371,8 @@ class Reader:
                 pa.RecordBatchReader.from_batches(first.schema, chain([first], passed_on())),
             )
             try:
-                rest = acknowledged_ids.rest_of("messages")
-                yield from engine.sql(f"select {columns} {rest} {order}").to_arrow_reader(
-                    BATCH_ROWS
+                yield from engine.sql(f"select {columns} {those('messages')}").to_arrow_reader(
+                    MESSAGE_ROWS
                 )
             except duckdb.Error as error:
                 if failures:
@@ -255,11 +380,17 @@ class Reader:
                 reason = str(error).partition("\n")[0]
                 raise FlagmartError(f"looking for what is unsent failed: {reason}") from error
 
+    def _absent(self, relation: Relation) -> FlagmartError:
+        return FlagmartError(
+            f"{relation} is not on {self._client.server}, or hidden from "
+            f"{self._client.server.user!r}; run `dbt build` first"
+        )
+
     def _columns(self, relation: Relation) -> dict[str, str]:
         """Type of each column."""
         rows = self._client.rows(
             "select name, type from system.columns "
-            "where database = {database:String} and table = {table:String}",
+            "where database = {database:String} and table = {table:String} order by position",
             {"database": relation.schema, "table": relation.name},
         )
         return dict(rows)
@@ -268,10 +399,7 @@ class Reader:
         """Type of each column; raises where one of `columns` is missing."""
         present = self._columns(relation)
         if not present:
-            raise FlagmartError(
-                f"{relation} is not on {self._client.server}, or hidden from "
-                f"{self._client.server.user!r}; run `dbt build` first"
-            )
+            raise self._absent(relation)
         missing = [column for column in columns if column not in present]
         if missing:
             raise FlagmartError(
@@ -281,9 +409,13 @@ class Reader:
         return present
 
 
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
 def _moments(runs: Collection[datetime]) -> tuple[str, Parameters]:
     """A set of moments for IN."""
-    micros = [(moment - _EPOCH) // timedelta(microseconds=1) for moment in sorted(runs)]
+    micros = [_micros(moment) for moment in sorted(runs)]
     listed, parameters = many("runs", micros, "Int64")
     return f"(select fromUnixTimestamp64Micro(arrayJoin({listed}), 'UTC'))", parameters
 

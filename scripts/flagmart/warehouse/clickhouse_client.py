@@ -155,6 +155,11 @@ class Client:
                 )
             ]
 
+    def file(self, select: str, form: str, settings: Mapping[str, Any]) -> bytes:
+        """The whole answer to `select` in one of the server's formats, as in a file."""
+        with self._named(), talk.waiting(f"{self.server} is at work"):
+            return self._client.raw_query(select, settings=dict(settings), fmt=form)
+
     def number(
         self,
         statement: str,

@@ -12,23 +12,53 @@ import duckdb
 
 from flagmart.errors import FlagmartError
 from flagmart.warehouse import acknowledged as acknowledged_ids
-from flagmart.warehouse.protocol import Build, PartitionFigures, Relation, RunFigures
+from flagmart.warehouse.protocol import (
+    NEAR_DAYS,
+    NO_DAY,
+    Build,
+    PartitionFigures,
+    Relation,
+    RunFigures,
+    message_order,
+    partition_figures,
+)
+from flagmart.warehouse.sorting import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
     from datetime import date, datetime
     from pathlib import Path
 
     import pyarrow as pa
 
-    from flagmart.warehouse.protocol import IdFile
+    from flagmart.warehouse.protocol import Hints, IdFile
 
-MEMORY_LIMIT = "512MB"
+MEMORY_LIMIT = "384MB"
 """By default a large sort would take 80 % of the machine; past this limit it spills to disk."""
 BATCH_ROWS = 32_768
+MESSAGE_ROWS = 2_048
+"""Of messages, which may be long, in a batch."""
 _RETRY_SECONDS = 0.2
 _BUILDS = Relation("flagmart_builds", "builds")
 _NODE_RESULTS = Relation("flagmart_builds", "node_results")
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+_TYPES = {
+    "VARCHAR": "string",
+    "BOOLEAN": "bool",
+    "TINYINT": "int32",
+    "UTINYINT": "int32",
+    "SMALLINT": "int32",
+    "USMALLINT": "int32",
+    "INTEGER": "int32",
+    "UINTEGER": "int64",
+    "BIGINT": "int64",
+    "UBIGINT": "uint64",
+    "FLOAT": "float64",
+    "DOUBLE": "float64",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp_us",
+    "MAP(VARCHAR, VARCHAR)": "string_map",
+}
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
@@ -51,7 +81,7 @@ def reader(
         raise FlagmartError(f"{path} does not exist; run `dbt build` first")
     connection = _connect(path, spill, wait_seconds, say)
     try:
-        yield DuckDB(connection, path)
+        yield DuckDB(connection, path, spill)
     except duckdb.Error as error:
         raise FlagmartError(f"{path}: {_first_line(error)}") from error
     except RuntimeError as error:
@@ -63,8 +93,63 @@ def reader(
         connection.close()
 
 
+@contextmanager
+def reading_files(
+    path: Path,
+    spill: Path,
+    wait_seconds: float,
+    say: Callable[[str], None],
+    view: Relation,
+    columns: Sequence[str],
+    files: Sequence[Path],
+) -> Iterator[None]:
+    """Make a view of parquet files read these ones, once the block has ended well.
+
+    The DuckDB file is held alone from before the block until after it, so that no query reads
+    through the view meanwhile. Where dbt has not made the file or the view yet, nothing is made.
+
+    Args:
+        path: as for `reader`.
+        spill: as for `reader`.
+        wait_seconds: as for `reader`.
+        say: as for `reader`.
+        view: of a landing, as the macro `open_landing` makes it.
+        columns: all it has, in order.
+        files: what it shall read.
+
+    Raises:
+        FlagmartError: the file is no DuckDB file, or still held when the wait is over.
+    """
+    if not path.exists():
+        yield
+        return
+    with closing(_connect(path, spill, wait_seconds, say, read_only=False)) as connection:
+        try:
+            found = connection.execute(
+                "select 1 from duckdb_views() where schema_name = ? and view_name = ?",
+                [view.schema, view.name],
+            ).fetchall()
+            connection.execute("begin")
+            if found:
+                # a view takes no parameters
+                listed = ", ".join(_literal(str(file)) for file in files)
+                connection.execute(
+                    f"create or replace view {_table(view)} as "
+                    f"select {_list(columns)} from read_parquet([{listed}])"
+                )
+            yield
+            connection.execute("commit")
+        except duckdb.Error as error:
+            raise FlagmartError(f"{path}: {_first_line(error)}") from error
+
+
 def _connect(
-    path: Path, spill: Path, wait_seconds: float, say: Callable[[str], None]
+    path: Path,
+    spill: Path,
+    wait_seconds: float,
+    say: Callable[[str], None],
+    *,
+    read_only: bool = True,
 ) -> duckdb.DuckDBPyConnection:
     until = time.monotonic() + wait_seconds
     told = False
@@ -72,7 +157,7 @@ def _connect(
         try:
             return duckdb.connect(
                 str(path),
-                read_only=True,
+                read_only=read_only,
                 config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)},
             )
         except duckdb.IOException as error:
@@ -92,7 +177,7 @@ def _connect(
             raise FlagmartError(f"{path}: {_first_line(error)}") from error
 
 
-def set_variables(connection: duckdb.DuckDBPyConnection, variables: dict[str, list[Any]]) -> None:
+def set_variables(connection: duckdb.DuckDBPyConnection, variables: Mapping[str, Any]) -> None:
     """Set session variables, to be read by `getvariable`."""
     for name, value in variables.items():
         connection.execute(f"set variable {_name(name)} = ?", [value])
@@ -111,20 +196,54 @@ def _name(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _table(relation: Relation) -> str:
     return f"{_name(relation.schema)}.{_name(relation.name)}"
+
+
+def _day(column: str | None) -> str:
+    return f"date '{NO_DAY}'" if column is None else f"{_name(column)}::date"
+
+
+def _type(relation: Relation, column: str, kind: str) -> str:
+    """DuckDB's name of a type as destinations.layouts has it."""
+    if found := _DECIMAL.fullmatch(kind):
+        return f"decimal_{found[1]}_{found[2]}"
+    if kind not in _TYPES:
+        raise FlagmartError(
+            f"{relation} has the column {column} of type {kind}, which no file has; "
+            "cast it in the model"
+        )
+    return _TYPES[kind]
+
+
+def _between(column: str, first: str, last: str) -> str:
+    """A condition of two variables."""
+    return (
+        f" and {_name(column)} >= getvariable('{first}')"
+        f" and {_name(column)} <= getvariable('{last}')"
+    )
 
 
 def _list(columns: Sequence[str]) -> str:
     return ", ".join(_name(column) for column in columns)
 
 
+def _select(relation: Relation, columns: Sequence[str], order: Sequence[str]) -> str:
+    sorted_by = f" order by {_list(order)}" if order else ""
+    return f"select {_list(columns)} from {_table(relation)}{sorted_by}"
+
+
 class DuckDB:
     """A DuckDB file open for reading."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, spill: Path) -> None:
         self._connection = connection
         self._path = path
+        self._spill = spill
 
     def build(self) -> Build:
         """See Warehouse."""
@@ -143,16 +262,31 @@ class DuckDB:
         """See Warehouse."""
         return bool(self._columns(relation))
 
-    def partitions(self, relation: Relation) -> list[PartitionFigures]:
+    def columns(self, relation: Relation) -> list[tuple[str, str]]:
         """See Warehouse."""
-        self._require(relation, ["partition_on", "ingested_at"])
+        self._require(relation, [])
         rows = self._rows(
-            f"select partition_on, count(*), max(ingested_at) from {_table(relation)} "
-            "group by 1 order by 1"
+            "select column_name, data_type from information_schema.columns "
+            "where table_schema = ? and table_name = ? order by ordinal_position",
+            [relation.schema, relation.name],
         )
-        if any(day is None for day, _, _ in rows):
-            raise FlagmartError(f"{relation} has rows without partition_on; mend the model")
-        return [PartitionFigures(day, count, newest) for day, count, newest in rows]
+        return [(column, _type(relation, column, kind)) for column, kind in rows]
+
+    def partitions(
+        self,
+        relation: Relation,
+        day: str | None = "partition_on",
+        newest: str | None = "ingested_at",
+    ) -> list[PartitionFigures]:
+        """See Warehouse."""
+        self._require(relation, [column for column in (day, newest) if column])
+        bounds = "count(*), null, null"
+        if newest:
+            bounds = f"count({_name(newest)}), max({_name(newest)}), min({_name(newest)})"
+        rows = self._rows(
+            f"select {_day(day)}, count(*), {bounds} from {_table(relation)} group by 1 order by 1"
+        )
+        return partition_figures(relation, rows, day, newest)
 
     def rows_of_days(
         self,
@@ -160,16 +294,28 @@ class DuckDB:
         columns: Sequence[str],
         order: Sequence[str],
         days: Collection[date],
+        day: str | None = "partition_on",
+        hints: Hints | None = None,
     ) -> Generator[pa.RecordBatch, None, None]:
         """See Warehouse."""
-        self._require(relation, ["partition_on", *columns])
+        self._require(relation, [*([day] if day else []), *columns])
+        variables: dict[str, Any] = {"days": sorted(days)}
+        # Functions of constants, which DuckDB takes down to the scan of a view's table. A subquery
+        # would be joined with the finished rows of all days.
+        chosen = f"list_contains(getvariable('days'), {_day(day)})"
+        if hints is not None:
+            variables |= {"oldest": hints.oldest, "newest": hints.newest}
+            chosen += _between(hints.landed_column, "oldest", "newest")
+        if hints is not None and hints.date_column in self._columns(relation):
+            variables |= {"first": min(days) - NEAR_DAYS, "last": max(days) + NEAR_DAYS}
+            chosen += _between(hints.date_column, "first", "last")
         return self._stream(
             f"""
-            select partition_on, {_list(columns)} from {_table(relation)}
-            where partition_on in (select unnest(getvariable('days')))
-            order by partition_on, {_list(order)}
+            select {_day(day)} as "flagmart day", {_list(columns)} from {_table(relation)}
+            where {chosen}
+            order by {", ".join(["1", *map(_name, order)])}
             """,
-            {"days": sorted(days)},
+            variables,
         )
 
     def runs(self, relation: Relation) -> list[RunFigures]:
@@ -192,30 +338,49 @@ class DuckDB:
         rows = self._rows(
             f"""
             select message_id from {_table(relation)}
-            where message_id in (
-                select message_id from {_table(relation)}
-                where ingested_at in (select unnest($runs))
-            )
-            group by 1 having count(*) > 1 order by 1 limit 3
+            group by 1 having count(*) > 1 and bool_or(list_contains($runs, ingested_at))
+            order by 1 limit 3
             """,
             {"runs": sorted(runs)},
         )
         return [message_id for (message_id,) in rows]
 
     def unsent(
-        self, relation: Relation, runs: Collection[datetime], acknowledged: Sequence[IdFile]
+        self,
+        relation: Relation,
+        runs: Collection[datetime],
+        acknowledged: Sequence[IdFile],
+        key: str | None = None,
     ) -> Generator[pa.RecordBatch, None, None]:
         """See Warehouse."""
-        self._require(relation, ["ingested_at", "event_id", "message_id", "payload"])
-        self._check(acknowledged)
-        statement, variables = _unsent(relation, runs, acknowledged)
-        return self._stream(
-            f"""
-            select ingested_at, message_id, payload {statement}
-            order by ingested_at, event_id, message_id
-            """,
-            variables,
-        )
+        return self._messages(relation, runs, acknowledged, key, acknowledged_ids.rest_of)
+
+    def among(
+        self,
+        relation: Relation,
+        runs: Collection[datetime],
+        ids: Sequence[IdFile],
+        key: str | None = None,
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """See Warehouse."""
+        return self._messages(relation, runs, ids, key, acknowledged_ids.those_of)
+
+    def _messages(
+        self,
+        relation: Relation,
+        runs: Collection[datetime],
+        ids: Sequence[IdFile],
+        key: str | None,
+        those: Callable[[str], str],
+    ) -> Generator[pa.RecordBatch, None, None]:
+        keys = [key] if key else []
+        self._require(relation, ["ingested_at", "event_id", "message_id", "payload", *keys])
+        self._check(ids)
+        batch_keys = [f"{_name(key)} as batch_key" for key in keys]
+        columns = ["ingested_at", "event_id", "message_id", "payload", *batch_keys]
+        statement, variables = _of_runs(relation, runs, ids, those)
+        rows = self._stream(f"select {', '.join(columns)} {statement}", variables, MESSAGE_ROWS)
+        return in_order(rows, message_order(key), self._spill)
 
     def count_unsent(
         self, relation: Relation, runs: Collection[datetime], acknowledged: Sequence[IdFile]
@@ -223,7 +388,7 @@ class DuckDB:
         """See Warehouse."""
         self._require(relation, ["ingested_at", "message_id"])
         self._check(acknowledged)
-        statement, variables = _unsent(relation, runs, acknowledged)
+        statement, variables = _of_runs(relation, runs, acknowledged, acknowledged_ids.rest_of)
         with closing(self._cursor(variables)) as cursor:
             return int(cursor.execute(f"select count(*) {statement}").fetchall()[0][0])
 
@@ -243,6 +408,18 @@ class DuckDB:
             f"select {_name(by)}, count(distinct {_name(column)}) from {_table(relation)} "
             "group by 1 order by 1"
         )
+
+    def asked(
+        self,
+        view: Relation,
+        said: Mapping[str, str],
+        columns: Sequence[str],
+        order: Sequence[str] = (),
+    ) -> list[tuple[Any, ...]]:
+        """See Warehouse."""
+        self._require(view, [*columns, *order])
+        with closing(self._cursor(said)) as cursor:
+            return list(cursor.execute(_select(view, columns, order)).fetchall())
 
     def _check(self, acknowledged: Sequence[IdFile]) -> None:
         if acknowledged:
@@ -272,28 +449,31 @@ class DuckDB:
         with closing(self._connection.cursor()) as cursor:
             return list(cursor.execute(statement, parameters).fetchall())
 
-    def _cursor(self, variables: dict[str, list[Any]]) -> duckdb.DuckDBPyConnection:
+    def _cursor(self, variables: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
         cursor = self._connection.cursor()
         set_variables(cursor, variables)
         return cursor
 
     def _stream(
-        self, statement: str, variables: dict[str, list[Any]]
+        self, statement: str, variables: Mapping[str, Any], batch_rows: int = BATCH_ROWS
     ) -> Generator[pa.RecordBatch, None, None]:
         # A statement with parameters is answered from memory as a whole, one without is streamed:
         # so values travel as session variables.
         with closing(self._cursor(variables)) as cursor:
-            yield from cursor.sql(statement).to_arrow_reader(BATCH_ROWS)
+            yield from cursor.sql(statement).to_arrow_reader(batch_rows)
 
 
-def _unsent(
-    relation: Relation, runs: Collection[datetime], acknowledged: Sequence[IdFile]
+def _of_runs(
+    relation: Relation,
+    runs: Collection[datetime],
+    ids: Sequence[IdFile],
+    those: Callable[[str], str],
 ) -> tuple[str, dict[str, list[Any]]]:
     chosen = (
         f"from {_table(relation)} as messages "
         "where messages.ingested_at in (select unnest(getvariable('runs')))"
     )
-    variables = {"runs": sorted(runs), **acknowledged_ids.variables(acknowledged)}
-    if not acknowledged:
+    variables = {"runs": sorted(runs), **acknowledged_ids.variables(ids)}
+    if not ids:
         return chosen, variables
-    return acknowledged_ids.rest_of(f"(select * {chosen})"), variables
+    return those(f"(select * {chosen})"), variables

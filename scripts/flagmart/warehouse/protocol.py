@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flagmart.errors import FlagmartError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Sequence
-    from datetime import date, datetime
+    from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -34,6 +36,12 @@ class Build:
     """How each node ended when it last ran, in this run or an earlier one, by its unique id."""
 
 
+NO_DAY = date(1970, 1, 1)
+"""Stands for the day of a relation that is one partition."""
+LONG_AGO = datetime(1970, 1, 1)  # noqa: DTZ001 - moments are UTC without zone
+"""Stands for the newest moment where none is known."""
+
+
 @dataclass(frozen=True)
 class PartitionFigures:
     """What shows cheaply that a partition of a file export may have changed."""
@@ -42,6 +50,40 @@ class PartitionFigures:
     rows: int
     newest: datetime
     """The largest `ingested_at` in it, UTC without zone."""
+    oldest: datetime = LONG_AGO
+    """The smallest."""
+
+
+NEAR_DAYS = timedelta(days=1)
+"""How far a day in any zone is from the UTC date of a moment in it."""
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the rows of some days have in common, so that an engine may leave others unread."""
+
+    landed_column: str
+    oldest: datetime
+    newest: datetime
+    date_column: str | None
+    """Within NEAR_DAYS of the day in every row; left aside where the relation has none."""
+
+
+def partition_figures(
+    relation: Relation, rows: Iterable[Sequence[Any]], day: str | None, newest: str | None
+) -> list[PartitionFigures]:
+    """Figures from what an engine counted: day, rows, rows that landed sometime, newest, oldest.
+
+    Raises:
+        FlagmartError: a row without a day, or that never landed.
+    """
+    found = []
+    for value, count, landed, last, first in rows:
+        if value is None or landed != count:
+            missing = day if value is None else newest
+            raise FlagmartError(f"{relation} has rows without {missing}; mend the model")
+        found.append(PartitionFigures(value, count, last or LONG_AGO, first or LONG_AGO))
+    return found
 
 
 @dataclass(frozen=True)
@@ -63,6 +105,11 @@ class IdFile:
     """First and last row number, both included, counted from 0."""
 
 
+def message_order(key: str | None) -> list[str]:
+    """The columns that messages are ordered by; see Warehouse.unsent."""
+    return ["ingested_at", *(["batch_key"] if key else []), "event_id", "message_id"]
+
+
 class Warehouse(Protocol):
     """The read side of an engine.
 
@@ -79,8 +126,26 @@ class Warehouse(Protocol):
     def has(self, relation: Relation) -> bool:
         """Whether the relation exists."""
 
-    def partitions(self, relation: Relation) -> list[PartitionFigures]:
-        """Figures of each `partition_on`, in order."""
+    def columns(self, relation: Relation) -> list[tuple[str, str]]:
+        """Name and type of each column, in order; types as destinations.layouts names them.
+
+        Raises:
+            FlagmartError: a column has another type.
+        """
+
+    def partitions(
+        self,
+        relation: Relation,
+        day: str | None = "partition_on",
+        newest: str | None = "ingested_at",
+    ) -> list[PartitionFigures]:
+        """Figures of each value of `day`, in order; of all rows as one, on NO_DAY, without it.
+
+        Without `newest` it is LONG_AGO, as is the oldest.
+
+        Raises:
+            FlagmartError: one of the two columns holds a null.
+        """
 
     def rows_of_days(
         self,
@@ -88,8 +153,14 @@ class Warehouse(Protocol):
         columns: Sequence[str],
         order: Sequence[str],
         days: Collection[date],
+        day: str | None = "partition_on",
+        hints: Hints | None = None,
     ) -> Generator[pa.RecordBatch, None, None]:
-        """`partition_on`, then `columns`, of these days; ordered by (`partition_on`, `order`)."""
+        """`day`, then `columns`, of these days; ordered by (`day`, `order`).
+
+        The first column is `partition_on` and holds NO_DAY where `day` is None. Threads may each
+        read such a stream at the same time.
+        """
 
     def runs(self, relation: Relation) -> list[RunFigures]:
         """Figures of each `ingested_at`, in order."""
@@ -98,12 +169,26 @@ class Warehouse(Protocol):
         """A few message ids of these runs that the relation holds more than once; none is right."""
 
     def unsent(
-        self, relation: Relation, runs: Collection[datetime], acknowledged: Sequence[IdFile]
+        self,
+        relation: Relation,
+        runs: Collection[datetime],
+        acknowledged: Sequence[IdFile],
+        key: str | None = None,
     ) -> Generator[pa.RecordBatch, None, None]:
         """Rows of these runs whose id is not acknowledged: `ingested_at`, `message_id`, `payload`.
 
-        Ordered by (`ingested_at`, `event_id`, `message_id`).
+        Ordered by (`ingested_at`, `event_id`, `message_id`). With a column as `key`, its value is
+        there as `batch_key`, and the rows of a run are ordered by it first.
         """
+
+    def among(
+        self,
+        relation: Relation,
+        runs: Collection[datetime],
+        ids: Sequence[IdFile],
+        key: str | None = None,
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """As `unsent`, but the rows whose id is among these; there is one file at least."""
 
     def count_unsent(
         self, relation: Relation, runs: Collection[datetime], acknowledged: Sequence[IdFile]
@@ -115,3 +200,19 @@ class Warehouse(Protocol):
 
     def distinct(self, relation: Relation, column: str, by: str) -> list[tuple[object, int]]:
         """(value of `by`, number of different values of `column`)."""
+
+    def asked(
+        self,
+        view: Relation,
+        said: Mapping[str, str],
+        columns: Sequence[str],
+        order: Sequence[str] = (),
+    ) -> list[tuple[Any, ...]]:
+        """Rows of a view that depends on what is said along with the query, in this order.
+
+        Args:
+            view: one whose texts the macro `asked_text` made.
+            said: value by name, all that the view asks for.
+            columns: what to give of it.
+            order: columns to sort by.
+        """

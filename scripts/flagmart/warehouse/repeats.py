@@ -8,11 +8,13 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flagmart.errors import FlagmartError
 
@@ -60,18 +62,53 @@ def find(
     try:
         yield from _find(staged, file_rows, landed, spill)
     except duckdb.Error as error:
-        reason = str(error).partition("\n")[0]
-        raise FlagmartError(f"looking for ids that landed before failed: {reason}") from error
+        raise _failed(error) from error
 
 
-def _find(
-    staged: Sequence[Path], file_rows: int, landed: Sequence[Path], spill: Path
-) -> Iterator[Dropped]:
+def among(ids: pa.Array, landed: Sequence[Path], spill: Path) -> pa.Array:
+    """Which of `ids` stand in the files `landed`: one boolean for each.
+
+    Raises:
+        FlagmartError: a file cannot be read, or there is no room to spill.
+    """
+    known = pa.array([], pa.string())
+    if landed:
+        try:
+            with _engine(spill) as engine:
+                engine.register("looked_for", pa.table({"event_id": ids}))
+                found = engine.sql(
+                    """
+                    select distinct event_id
+                    from read_parquet($landed)
+                    where event_id in (select event_id from looked_for)
+                    """,
+                    params={"landed": _literal(landed)},
+                )
+                known = found.to_arrow_table().column(0).combine_chunks()
+        except duckdb.Error as error:
+            raise _failed(error) from error
+    return pc.is_in(ids, known)
+
+
+@contextmanager
+def _engine(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:") as engine:
         engine.execute("set memory_limit = $limit", {"limit": _MEMORY})
         engine.execute("set temp_directory = $folder", {"folder": str(spill)})
         engine.execute("set threads = $threads", {"threads": min(4, os.cpu_count() or 1)})
         engine.execute("set preserve_insertion_order = false")
+        yield engine
+
+
+def _failed(error: duckdb.Error) -> FlagmartError:
+    reason = str(error).partition("\n")[0]
+    return FlagmartError(f"looking for ids that landed before failed: {reason}")
+
+
+def _find(
+    staged: Sequence[Path], file_rows: int, landed: Sequence[Path], spill: Path
+) -> Iterator[Dropped]:
+    with _engine(spill) as engine:
         ours: dict[str, Any] = {"staged": _literal(staged), "file_rows": file_rows}
         _find_kept(engine, ours, _literal(landed))
         if engine.execute("select count(*) from kept").fetchall() == [(0,)]:

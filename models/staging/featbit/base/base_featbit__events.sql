@@ -31,7 +31,6 @@
     "tag_2": "tag_2",
     "tag_3": "tag_3",
 } %}
-{%- set user_names = ["keyId", "name", "KeyId", "Name"] %}
 
 with landed as (
     select
@@ -68,16 +67,44 @@ named as (
     from parsed
 ),
 
+with_user_text as (
+    select
+        *,
+        {{ flagmart.json_object_text("coalesce(named_user, '')") }} as user_text
+    from named
+),
+
+with_older_user_text as (
+    select
+        *,
+        case
+            when {{ flagmart.contains_any("user_text", ["'\"KeyId\"'", "'\"Name\"'"]) }} then user_text
+        end as older_user_text
+    from with_user_text
+),
+
+with_user as (
+    select
+        *,
+        {{ flagmart.json_fields("user_text", ["keyId", "name"]) }} as user_fields,
+        -- before 2.3.1 the user's fields were written in PascalCase
+        {{ flagmart.json_fields("older_user_text", ["KeyId", "Name"]) }} as older_user_fields
+    from with_older_user_text
+),
+
 with_all_names as (
     select
         *,
-        {{ flagmart.json_member("named_user", "keyId", user_names) }} as metric_user_key,
-        {{ flagmart.json_member("named_user", "name", user_names) }} as metric_user_name,
-        -- before 2.3.1 the user's fields were written in PascalCase
-        {{ flagmart.json_member("named_user", "KeyId", user_names) }} as older_user_key,
-        {{ flagmart.json_member("named_user", "Name", user_names) }} as older_user_name,
+        {{ flagmart.json_columns("user_fields", {"keyId": "metric_user_key", "name": "metric_user_name"}) }},
+        {{ flagmart.json_columns("older_user_fields", {"KeyId": "older_user_key", "Name": "older_user_name"}) }}
+    from with_user
+),
+
+with_tags as (
+    select
+        *,
         case when is_evaluation then tag_3 else tag_2 end as tagged_user_name
-    from named
+    from with_all_names
 ),
 
 -- the named field first, then the older name, then the tag
@@ -110,7 +137,7 @@ extracted as (
             when is_metric
                 then {{ flagmart.json_scalar_to_float64("coalesce(named_numeric_value, tag_1)") }}
         end as found_numeric_value
-    from with_all_names
+    from with_tags
 ),
 
 with_flag as (
