@@ -101,7 +101,8 @@ def test_every_flag_of_the_documentation_is_read() -> None:
 def test_what_the_models_do_not_read_makes_no_version() -> None:
     same = FIRST | {"updatedAt": "2026-01-01", "tags": ["x"], "rules": [], "creatorId": "y"}
     assert version(FLAG, same).content == EXPECTED.content
-    for change in ({"name": "x"}, {"isEnabled": False}, {"variations": []}):
+    changes: list[dict[str, Any]] = [{"name": "x"}, {"isEnabled": False}, {"variations": []}]
+    for change in changes:
         assert version(FLAG, FIRST | change).content != EXPECTED.content
 
 
@@ -160,10 +161,11 @@ def test_what_is_no_flag_says_why(record: object, reason: str) -> None:
 
 
 def test_a_moment_that_cannot_be_read_is_none() -> None:
-    for moment in ("yesterday", {"$date": []}, True, 10**40, {}):
+    odd: list[Any] = ["yesterday", {"$date": []}, True, 10**40, {}]
+    for moment in odd:
         assert version(FLAG, FIRST | {"updatedAt": moment}).changed is None
-    for moment in (CHANGED, CHANGED // 1000, str(CHANGED // 1000)):
-        assert version(FLAG, FIRST | {"updatedAt": moment}).changed == CHANGED
+    for readable in (CHANGED, CHANGED // 1000, str(CHANGED // 1000)):
+        assert version(FLAG, FIRST | {"updatedAt": readable}).changed == CHANGED
 
 
 def test_an_id_is_of_a_run_and_a_key() -> None:

@@ -43,7 +43,7 @@ select
         "case when " ~ flagmart.characters("in_order.named_value") ~ " <= 64 then in_order.named_value end",
         "in_order.variation_id",
     ]) }} as variation_label,
-    in_order.version_id = flags.version_id as is_current,
+    case when in_order.version_id = flags.version_id then true else false end as is_current,
     in_order.ingested_at as ingested_at
 from in_order
 inner join {{ ref("dim_flags") }} as flags
