@@ -205,17 +205,23 @@
     filled as ({{ flagmart.fill_gaps("drawn", edges) }})
 
     select
-        chart_name,
-        env_id,
-        flag_key,
-        variation_id,
-        interval_index,
-        {{ flagmart.timestamp_from_ms("interval_start_ms") }} as interval_start_at,
-        {{ flagmart.timestamp_from_ms("interval_end_ms") }} as interval_end_at,
-        interval_start_local,
-        is_partial,
-        evaluations
+        filled.chart_name as chart_name,
+        filled.env_id as env_id,
+        filled.flag_key as flag_key,
+        filled.variation_id as variation_id,
+        {{ flagmart.first_filled(["labels.variation_label", "filled.variation_id"]) }} as variation_label,
+        filled.interval_index as interval_index,
+        {{ flagmart.timestamp_from_ms("filled.interval_start_ms") }} as interval_start_at,
+        {{ flagmart.timestamp_from_ms("filled.interval_end_ms") }} as interval_end_at,
+        filled.interval_start_local as interval_start_local,
+        filled.is_partial as is_partial,
+        filled.evaluations as evaluations
     from filled
+    left join {{ ref("flagmart", "dim_variations") }} as labels
+        on
+            filled.env_id = labels.env_id
+            and filled.flag_key = labels.flag_key
+            and filled.variation_id = labels.variation_id
 {%- endmacro %}
 
 {% macro of_wanted_flag(flag_key, charts, only_flag) -%}

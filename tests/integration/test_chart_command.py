@@ -14,6 +14,7 @@ import pytest
 from flagmart.charts.points import COLUMNS, Asked, draw
 from flagmart.errors import FlagmartError, UsageError
 from flagmart.settings import DataFolder
+from flagmart.talk import printable
 from support.clickhouse.server import running
 from support.clickhouse_target import client, environment, rows
 from support.command import flagmart
@@ -98,6 +99,11 @@ def evaluation(number: int, flag: str, env: str, variation: str) -> dict[str, An
     )
 
 
+def flag(key: str, **names: str) -> dict[str, Any]:
+    variations = [{"id": each, "name": name, "value": "x"} for each, name in names.items()]
+    return {"envId": ENV, "key": key, "variations": variations}
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Built]]:
     root = tmp_path_factory.mktemp("chart")
@@ -116,6 +122,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Built]
         for n in range(600)
     )
     source.write_text(lines(*evaluations), encoding="utf-8")
+    known = root / "flags.jsonl"
+    known.write_text(lines(flag("checkout", v0="off", v1="on"), flag(HOSTILE, v0=HOSTILE)))
     with running(root / "clickhouse") as address, ThreadPoolExecutor() as both:
         ADDRESS[:] = [address]
 
@@ -123,6 +131,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Built]
             env = environment(address, "chart_command") if engine == "clickhouse" else None
             target = {"DBT_TARGET_PATH": str(root / ("target" if env is None else "target-other"))}
             flagmart("ingest", "files", str(source), data=root, env=env)
+            flagmart("ingest", "flags", str(known), data=root, env=env)
             build(
                 *("--select", "+fct_evaluation_chart_points", "int_asked_evaluation_chart"),
                 "int_asked_evaluation_chart_points",
@@ -169,7 +178,16 @@ def test_the_same_as_text(built: dict[str, Built]) -> None:
     assert len(table) == len(right)
     assert table[0].split()[0] == "2023-12-12T01:07:00-06:00"
     assert sum(line.endswith("partial") for line in table) == 2
+    # of the two variations only one has landed with the flag
+    called = {HOSTILE, "v1"}
+    assert {
+        point["variation_label"] for point in json.loads(one.run(asked, "--output", "json"))
+    } == called
+    assert all(any(f"  {printable(name)}  " in line for line in table) for name in called)
     picture = one.run(asked, "--output", "bars")
+    assert {printable(name) for name in called} == {
+        line.rpartition(": ")[0] for line in picture.splitlines() if "evaluations, at most" in line
+    }
     assert max(map(len, picture.splitlines())) <= 80
     assert picture.splitlines()[-1] == "12 intervals; the last is cut short by the end"
 

@@ -14,20 +14,30 @@ named as (
     where env_id in (select environments.env_id from environments)
 ),
 
+with_traits as (
+    select
+        *,
+        {{ flagmart.json_bytes_at_most(["message_id", "user_key", "user_name", "attributes"], 2000) }} as payload_bytes_at_most,
+        -- what stands within the braces of either
+        case when coalesce(user_name, '') <> '' then '"name":' || {{ flagmart.json_string("user_name") }} else '' end
+            as name_trait,
+        coalesce(substr(attributes, 2, length(attributes) - 2), '') as other_traits
+    from named
+),
+
 with_payload as (
     select
         *,
-        {{ flagmart.json_bytes_at_most(["message_id", "user_key", "user_name"], 2000) }} as payload_bytes_at_most,
         {{ flagmart.json_object({
             "type": "'\"identify\"'",
             "messageId": flagmart.json_string("message_id"),
             "userId": flagmart.json_string("user_key"),
             "timestamp": flagmart.json_string(flagmart.iso_timestamp("occurred_at")),
             "context": "'{\"active\":false}'",
-            "traits": "case when coalesce(user_name, '') = '' then '{}' else "
-                ~ flagmart.json_object({"name": flagmart.json_string("user_name")}) ~ " end",
+            "traits": "'{' || name_trait || case when name_trait <> '' and other_traits <> '' then ',' else '' end"
+                ~ " || other_traits || '}'",
         }) }} as payload
-    from named
+    from with_traits
 )
 
 select

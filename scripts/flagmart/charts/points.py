@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from flagmart.errors import UsageError
 from flagmart.warehouse import open_reader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from flagmart.settings import DataFolder
@@ -66,6 +68,8 @@ class Point:
     env_id: str
     flag_key: str
     variation_id: str
+    variation_label: str
+    """What people call it; its id where no more is known."""
     interval_index: int
     interval_start_at: datetime
     """UTC, with its zone; so is the end."""
@@ -73,6 +77,16 @@ class Point:
     interval_start_local: str
     is_partial: bool
     evaluations: int
+
+
+def names(points: Sequence[Point]) -> dict[tuple[str, str], str]:
+    """What to call each variation, by (env_id, variation_id): two of one label tell their ids."""
+    labels = {(point.env_id, point.variation_id): point.variation_label for point in points}
+    told = Counter((env, label) for (env, _), label in labels.items())
+    return {
+        (env, variation): label if told[env, label] == 1 else f"{label} ({variation})"
+        for (env, variation), label in labels.items()
+    }
 
 
 COLUMNS = tuple(column.name for column in fields(Point))

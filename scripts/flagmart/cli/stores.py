@@ -7,8 +7,13 @@ from flagmart.errors import FlagmartError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from typing import Protocol
 
     from flagmart.ingest.reconcile import CountedStore
+    from flagmart.ingest.version_stores import KeepingStore
+
+    class FeatBitStore(CountedStore, KeepingStore, Protocol):
+        """All that a command asks of a store."""
 
 
 class Source(StrEnum):
@@ -18,7 +23,7 @@ class Source(StrEnum):
     MONGODB = "mongodb"
 
 
-def connected(source: Source) -> "AbstractContextManager[CountedStore]":
+def connected(source: Source) -> "AbstractContextManager[FeatBitStore]":
     """The store, as the environment names it; its driver is imported here and nowhere before.
 
     Raises:

@@ -10,21 +10,24 @@ An event's id is `_id`, or `id` where an older service left an ObjectId for `_id
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 import bson
 import msgspec
 import pyarrow as pa
 import pymongo
 from bson import Int64, ObjectId, json_util
-from bson.binary import UuidRepresentation
+from bson.binary import Binary, UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
@@ -39,6 +42,7 @@ from flagmart.ingest.records import parse
 from flagmart.ingest.store_rows import ID, Refused, Rows
 from flagmart.ingest.stores import Bounds, Chunk, Plan, Reading
 from flagmart.ingest.timestamps import Moment, Unit
+from flagmart.ingest.version_stores import Records
 from flagmart.warehouse.landed import Group
 
 if TYPE_CHECKING:
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
 
     from pymongo.collection import Collection
     from pymongo.database import Database
+
+    from flagmart.ingest.versions import Kind, Record
 
 URL = "FLAGMART_MONGODB_URL"
 DATABASE = "featbit"
@@ -121,11 +127,17 @@ class MongoStore:
     def __init__(self, database: Database[dict[str, Any]], label: str) -> None:
         self._database = database
         self.label = label
+
+    @cached_property
+    def _sources(self) -> list[_Source]:
+        # asked for when they are wanted: FeatBit with ClickHouse keeps no events here
         with self._named():
-            self._sources = self._present()
-            self._indexed = {
-                source.name for source in self._sources if self._has_index(source.name)
-            }
+            return self._present()
+
+    @cached_property
+    def _indexed(self) -> set[str]:
+        with self._named():
+            return {source.name for source in self._sources if self._has_index(source.name)}
 
     def plan(self, bounds: Bounds, state: Mapping[str, Any]) -> Plan:
         """See `Store`."""
@@ -153,7 +165,7 @@ class MongoStore:
         ids: list[str] = []
         keys: list[str] = []
         with self._named():
-            for documents in self._batches(part.source, part.filter, {"_id": 1, "id": 1}):
+            for documents in self._batches(part.source.name, part.filter, {"_id": 1, "id": 1}):
                 for document, _ in documents:
                     ids.append(_event_id(document).lower())
                     keys.append(_key(document["_id"]))
@@ -192,7 +204,7 @@ class MongoStore:
             fields = {source.env_id: 1, event: 1, source.moment: 1, "_id": 0}
             found: Counter[tuple[str, int | None, str]] = Counter()
             with self._named():
-                for documents in self._batches(source, asked, fields):
+                for documents in self._batches(source.name, asked, fields):
                     found.update(_group(source, event, document) for document, _ in documents)
             for (env_id, day, name), rows in found.items():
                 yield Group(env_id, day, name, rows)
@@ -201,23 +213,60 @@ class MongoStore:
         """See `CountedStore`; none is known of MongoDB."""
         return iter(())
 
+    def named(self, kind: Kind) -> str:
+        """See `KeepingStore`."""
+        return kind.collection
+
+    @contextmanager
+    def records(self, kind: Kind, envs: Sequence[str]) -> Iterator[Records | None]:
+        """See `KeepingStore`."""
+        name = kind.collection
+        with self._named():
+            if name not in self._database.list_collection_names():
+                yield None
+                return
+            asked = {"envId": {"$in": [as_kept for env in envs for as_kept in _spellings(env)]}}
+            some = list(self._collection(name).find().limit(_LOOKED_AT).max_time_ms(_PATIENCE_MS))
+            for field in map(_camel, kind.needed):
+                if some and not any(field in document for document in some):
+                    raise self._lacks(name, field, some[0])
+            found = Records(0, iter(()))
+            found.expected = self._collection(name).count_documents(
+                asked if envs else {}, maxTimeMS=_PATIENCE_MS
+            )
+            found.batches = self._records(kind, asked if envs else {}, found)
+            yield found
+
+    def _records(
+        self, kind: Kind, asked: Mapping[str, Any], found: Records
+    ) -> Iterator[list[tuple[Record, str]]]:
+        came = 0
+        # `_id` comes along
+        fields = dict.fromkeys(map(_camel, kind.columns), 1)
+        with self._named():
+            for documents in self._batches(kind.collection, asked, fields):
+                came += len(documents)
+                # there is no snapshot, so what came meanwhile is read, too
+                found.expected = max(found.expected, came)
+                yield [(json.loads(_text(document)), fault) for document, fault in documents]
+
     def _rows(
         self, source: _Source, filters: Sequence[Mapping[str, Any]], reading: Reading
     ) -> Iterator[Rows]:
         came = 0
         with self._named():
             for asked in filters:
-                for documents in self._batches(source, asked, None):
+                for documents in self._batches(source.name, asked, None):
                     came += len(documents)
                     # there is no snapshot, so what came meanwhile is read, too
                     reading.expected = max(reading.expected, came)
                     yield _landing_rows(source, documents)
 
     def _batches(
-        self, source: _Source, asked: Mapping[str, Any], projection: Mapping[str, int] | None
+        self, name: str, asked: Mapping[str, Any], projection: Mapping[str, int] | None
     ) -> Iterator[list[tuple[dict[str, Any], str]]]:
         """Documents, each with why it cannot be read; '' where it can."""
-        cursor = self._collection(source.name).find_raw_batches(
+        cursor = self._collection(name).find_raw_batches(
             dict(asked), projection, batch_size=_BATCH, max_time_ms=_PATIENCE_MS
         )
         with cursor:
@@ -321,11 +370,7 @@ class MongoStore:
             some = list(collection.find().limit(_LOOKED_AT).max_time_ms(_PATIENCE_MS))
             for name in source.needed:
                 if some and not any(name in document for document in some):
-                    raise FlagmartError(
-                        f"MongoDB at {self.label}: documents of {source.name} have no field "
-                        f"{name}; they have {', '.join(some[0])}. flagmart does not know this "
-                        "version of FeatBit: please report it"
-                    )
+                    raise self._lacks(source.name, name, some[0])
             odd = next((d["_id"] for d in some if not isinstance(d["_id"], str | ObjectId)), None)
             if odd is not None:
                 raise FlagmartError(
@@ -334,6 +379,13 @@ class MongoStore:
                     "report it"
                 )
         return sources
+
+    def _lacks(self, name: str, field: str, document: Mapping[str, Any]) -> FlagmartError:
+        return FlagmartError(
+            f"MongoDB at {self.label}: documents of {name} have no field {field}; they have "
+            f"{', '.join(document)}. flagmart does not know this version of FeatBit: please "
+            "report it"
+        )
 
     def _has_index(self, name: str) -> bool:
         return any(
@@ -446,6 +498,21 @@ def _between(moment: str, since: datetime | None, until: datetime | None) -> dic
 
 def _key(identity: Any) -> str:
     return f"{_OBJECT}{identity}" if isinstance(identity, ObjectId) else str(identity)
+
+
+def _spellings(env_id: str) -> list[str | Binary]:
+    """An environment's id as documents may hold it: as text, or as either kind of uuid."""
+    try:
+        found = UUID(env_id)
+    except ValueError:
+        return [env_id]
+    kinds = (UuidRepresentation.STANDARD, UuidRepresentation.CSHARP_LEGACY)
+    return [env_id, *(Binary.from_uuid(found, kind) for kind in kinds)]
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
 
 
 def _identity(key: str) -> str | ObjectId:

@@ -78,6 +78,7 @@ _MAKE_RUNS = """
     ) engine = MergeTree order by ingested_at
     settings fsync_after_insert = 1, fsync_part_directory = 1
 """
+_DROPPED = "position Int64, input Int64, conflicting Bool"
 _RUN_COLUMNS: pa.Schema = pa.schema(
     [
         ("run_id", pa.string()),
@@ -159,6 +160,7 @@ class _Tables:
 
     def __init__(self, client: Client, landing: Landing) -> None:
         self.client = client
+        self.landing = landing
         self.database = client.server.landing
         self.events = self.table(landing.rows_table)
         self.runs = self.table(landing.runs_table)
@@ -213,11 +215,23 @@ class _Tables:
                 parameters,
                 {"mutations_sync": 2},
             )
-        newest = self.client.number(
-            f"select toUnixTimestamp64Micro(max(ingested_at)) from {self.runs}"
-        )
-        taken = max([newest, *left])
+        taken = max([self._newest(), *left])
         return _EPOCH + timedelta(microseconds=taken) if taken else None
+
+    def _newest(self) -> int:
+        """When the newest complete run of any landing was, microseconds since 1970; 0 for none."""
+        names, parameters = many("names", [landing.runs_table for landing in LANDINGS], "String")
+        there = self.client.rows(
+            "select name from system.tables "
+            f"where database = {{database:String}} and name in {names}",
+            {"database": self.database, **parameters},
+        )
+        return max(
+            self.client.number(
+                f"select toUnixTimestamp64Micro(max(ingested_at)) from {self.table(table)}"
+            )
+            for (table,) in there
+        )
 
     @property
     def move(self) -> str:
@@ -245,9 +259,10 @@ class _ClickHouseRun:
         self._source = source
         self._asked = inputs
         self._moment = next_moment(last)
-        self._rejects = Rejects(rejects, run_id(self._moment))
+        self.run_id = run_id(self._moment)
+        self._rejects = Rejects(rejects, self.run_id)
         self._inputs: list[InputCounts] = []
-        self._tables = f"{_STAGE}{run_id(self._moment)}_"
+        self._tables = f"{_STAGE}{self.run_id}_"
         self._stage = _Stage(self._client, landing.table(f"{self._tables}rows"))
         self._seen, self._kept, self._repeats, self._same, self._dropped = (
             landing.table(f"{self._tables}{what}")
@@ -313,19 +328,22 @@ class _ClickHouseRun:
 
         Two rows with one id are equal by the same rule as on DuckDB, see `repeats.find`.
         """
-        if not self._find_kept():
+        if self._landing.landing.versioned:
+            self._find_unchanged()
+        elif self._find_kept():
+            self._find_repeats()
+            self._compare_as_json()
+            self._make(
+                self._dropped,
+                _DROPPED,
+                f"""
+                select repeats.position, repeats.input, not (is_equal or isNotNull(same.position))
+                from {self._repeats} as repeats
+                left join {self._same} as same on repeats.position = same.position
+                """,
+            )
+        else:
             return
-        self._find_repeats()
-        self._compare_as_json()
-        self._make(
-            self._dropped,
-            "position Int64, input Int64, conflicting Bool",
-            f"""
-            select repeats.position, repeats.input, not (is_equal or isNotNull(same.position))
-            from {self._repeats} as repeats
-            left join {self._same} as same on repeats.position = same.position
-            """,
-        )
         for number, equal, conflicting in self._client.rows(
             f"select input, countIf(not conflicting), countIf(conflicting) from {self._dropped} "
             "group by input"
@@ -335,6 +353,58 @@ class _ClickHouseRun:
             counts.equal_repeats += equal
             counts.conflicting_repeats += conflicting
         self._keep_contradictions()
+
+    def _find_unchanged(self) -> None:
+        """Table `dropped` of versions: see `unchanged.find`."""
+        landing = self._landing
+        key = "env_id, event, distinct_id"
+        self._make(
+            self._kept,
+            "env_id String, event String, distinct_id String, place Int64, digest FixedString(16)",
+            f"""
+            select {key}, tupleElement(newest, 1), tupleElement(newest, 2) from (
+                select
+                    {key},
+                    argMax(
+                        (position, MD5(properties)),
+                        (ifNull(toUnixTimestamp64Micro(occurred_at), toInt64(-9e18)), position)
+                    ) as newest
+                from {self._stage.table}
+                group by {key}
+            )
+            """,
+        )
+        self._make(
+            self._seen,
+            "env_id String, event String, distinct_id String, digest FixedString(16)",
+            f"""
+            select {key}, argMax(landed.digest, landed.ingested_at)
+            from (
+                select {key}, MD5(properties) as digest, ingested_at
+                from {landing.events}
+                where ingested_at in (select ingested_at from {landing.runs})
+            ) as landed
+            inner join {self._kept} as kept using ({key})
+            group by {key}
+            """,
+        )
+        self._make(
+            self._dropped,
+            _DROPPED,
+            f"""
+            select position, input, false
+            from {self._stage.table} as staged
+            left join (
+                select kept.place as place
+                from {self._kept} as kept
+                left join {self._seen} as seen
+                    on kept.env_id = seen.env_id and kept.event = seen.event
+                    and kept.distinct_id = seen.distinct_id
+                where isNull(seen.digest) or seen.digest <> kept.digest
+            ) as landing on staged.position = landing.place
+            where isNull(landing.place)
+            """,
+        )
 
     def _find_kept(self) -> bool:
         """Table `kept`: the row that stays of each id that repeats; whether there is any."""
@@ -489,7 +559,7 @@ class _ClickHouseRun:
             from {self._stage.table} as staged
             {without_repeats}
             """,
-            {"moment": micros, "run_id": run_id(self._moment), "source": self._source},
+            {"moment": micros, "run_id": self.run_id, "source": self._source},
             SPILLED_JOIN,
         )
         there = self._client.number(
