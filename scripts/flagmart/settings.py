@@ -52,6 +52,11 @@ class DataFolder:
         return self.root / "checkpoints"
 
     @property
+    def dbt(self) -> Path:
+        """What dbt writes beside the tables where the project is the installed one."""
+        return self.root / "dbt"
+
+    @property
     def locks(self) -> Path:
         """One file a lock, naming its holder."""
         return self.root / "locks"

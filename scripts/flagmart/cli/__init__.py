@@ -17,6 +17,7 @@ from flagmart.cli import (
     reconcile,
     replay,
     status,
+    sync,
     verify,
 )
 from flagmart.errors import Exit, FlagmartError
@@ -57,6 +58,7 @@ compact.register(app)
 reconcile.register(app)
 export.register(app)
 replay.register(app)
+sync.register(app)
 status.register(app)
 verify.register(app)
 chart.register(app)

@@ -56,7 +56,7 @@ def postgres(
 
     The address comes from FLAGMART_POSTGRES_URL or from libpq's own variables (PGHOST, PGPORT,
     PGDATABASE, PGUSER, PGPASSWORD, PGSERVICE, ~/.pgpass, PGSSLMODE). The right to select is enough.
-    With --env, --since or --until no checkpoint moves.
+    With --since or --until no checkpoint moves.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some rows were no events or contradict one that
     landed.
@@ -82,7 +82,7 @@ def mongodb(
     """Land events from FeatBit's MongoDB: what is there and has not landed.
 
     The address comes from FLAGMART_MONGODB_URL, whose options count, readPreference too. The role
-    `read` on the database is enough. With --env, --since or --until no checkpoint moves.
+    `read` on the database is enough. With --since or --until no checkpoint moves.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some documents were no events or contradict one
     that landed.

@@ -10,6 +10,7 @@ as the checkpoint. No look-back sees what is later than it, so every so many run
 all ids.
 """
 
+import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -47,9 +48,9 @@ class Bounds:
     until: datetime | None = None
 
     @property
-    def any(self) -> bool:
-        """Whether it leaves anything out, so that no checkpoint may move."""
-        return bool(self.envs or self.since or self.until)
+    def timed(self) -> bool:
+        """Whether it leaves out a time, so that no checkpoint may move."""
+        return bool(self.since or self.until)
 
     @classmethod
     def parsed(cls, envs: Sequence[str], since: str | None, until: str | None) -> "Bounds":
@@ -181,7 +182,8 @@ def ingest(
     Args:
         store: where from.
         data: the data folder.
-        bounds: what to look at; bounded, the checkpoint is neither used nor moved.
+        bounds: what to look at; each set of environments has a checkpoint of its own, and bounded
+            by time none is used or moved.
         sweep: look at all ids, whatever the checkpoint says.
         run_rows: after how many rows the next run begins.
 
@@ -192,7 +194,7 @@ def ingest(
     everything = next(iter(landed_runs(data)), None) is None
     before = _known(store, data, bounds, sweep=sweep)
     todo = store.plan(bounds, before.state)
-    report = StoreReport(store.label, swept=not before.state and not bounds.any)
+    report = StoreReport(store.label, swept=not before.state and not bounds.timed)
     refused = list(before.refused)
     waiting = deque(todo.chunks)
     total = sum(chunk.rows for chunk in todo.chunks)
@@ -215,7 +217,7 @@ def ingest(
                 result = run.finish()
             if result.recorded is not None:
                 report.results.append(result)
-    if not bounds.any:
+    if not bounds.timed:
         newest = None
         for newest in landed_runs(data):  # noqa: B007 - the last one is wanted
             pass
@@ -225,13 +227,13 @@ def ingest(
             newest.run_id if newest else None,
             tuple(dict.fromkeys(refused)),
         )
-        checkpoints.write(data, store.kind, _known_as(store), after)
+        checkpoints.write(data, store.kind, _known_as(store, bounds), after)
     return report
 
 
 def _known(store: Store, data: DataFolder, bounds: Bounds, *, sweep: bool) -> Checkpoint:
     """The checkpoint, without the store's notes where all ids are to be looked at."""
-    found = checkpoints.read(data, store.kind, _known_as(store)) or Checkpoint()
+    found = checkpoints.read(data, store.kind, _known_as(store, bounds)) or Checkpoint()
     if found.landed is not None and all(run.run_id != found.landed for run in landed_runs(data)):
         talk.say(
             f"{store.label}: run {found.landed} is not in this landing, so the checkpoint is of "
@@ -239,15 +241,19 @@ def _known(store: Store, data: DataFolder, bounds: Bounds, *, sweep: bool) -> Ch
         )
         return Checkpoint()
     due = found.runs_since_sweep + 1 >= settings.sweep_every()
-    return replace(found, state={}) if sweep or bounds.any or due else found
+    return replace(found, state={}) if sweep or bounds.timed or due else found
 
 
-def _known_as(store: Store) -> str:
-    """What a checkpoint belongs to: a store, and the landing where that is a server."""
+def _known_as(store: Store, bounds: Bounds) -> str:
+    """What a checkpoint belongs to: a store, the environments, the landing where it is a server."""
+    what = store.label
+    if bounds.envs:
+        # as JSON, since an environment may be named anything
+        what += f", of it {json.dumps(sorted(bounds.envs))}"
     if settings.engine() is Engine.DUCKDB:
-        return store.label  # the landing lies in the data folder, as the checkpoint does
+        return what  # the landing lies in the data folder, as the checkpoint does
     server = settings.clickhouse()
-    return f"{store.label}, landed on {server}/{server.landing}"
+    return f"{what}, landed on {server}/{server.landing}"
 
 
 def _group(
