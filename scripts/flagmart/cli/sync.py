@@ -2,6 +2,7 @@
 
 import re
 import sys
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +41,14 @@ def register(app: typer.Typer) -> None:
         every: Annotated[
             str, typer.Option(metavar="TIME", help="From the end of a round to the next: 30s, 5m.")
         ] = "30s",
+        test_every: Annotated[
+            str,
+            typer.Option(
+                metavar="TIME",
+                help="Run the data's tests with a build when they last passed so long ago; they "
+                "read all there is.",
+            ),
+        ] = "24h",
         once: Once = False,
         variables: Annotated[
             str | None,
@@ -62,7 +71,8 @@ def register(app: typer.Typer) -> None:
         from flagmart.ingest.stores import Bounds
         from flagmart.sync.rounds import Job
 
-        seconds = seconds_of(every)
+        seconds = seconds_of("--every", every)
+        tests = timedelta(seconds=seconds_of("--test-every", test_every))
         bounds = Bounds.parsed(env or [], None, None)
         job = Job(
             connect=partial(connected, source),
@@ -70,6 +80,7 @@ def register(app: typer.Typer) -> None:
             envs=bounds.envs,
             project_dir=project_dir,
             variables=variables,
+            test_every=tests,
             wait_seconds=wait,
         )
         keep_in_step(job, output, every=None if once else seconds)
@@ -89,15 +100,15 @@ def keep_in_step(job: "Job", output: Output, *, every: float | None) -> None:
         raise typer.Exit(code)
 
 
-def seconds_of(text: str) -> float:
-    """The seconds that `--every` names: a number of seconds, or with s, m or h.
+def seconds_of(option: str, text: str) -> float:
+    """The seconds that the value of an option names: a number of them, or with s, m or h.
 
     Raises:
         UsageError: it names none.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     if found is None:
-        raise UsageError(f"--every {text!r} is no time; write it like 30s, 5m or 1h")
+        raise UsageError(f"{option} {text!r} is no time; write it like 30s, 5m or 1h")
     return float(found[1]) * _UNITS[found[2]]
 
 
@@ -120,6 +131,7 @@ def _document(done: "Round") -> dict[str, object]:
         "began_at": done.began_at.isoformat(timespec="seconds"),
         "landed": done.landed,
         "built": done.built,
+        "tested": done.tested,
         "deliveries": [
             {
                 "delivery": report.delivery,

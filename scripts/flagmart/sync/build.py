@@ -17,13 +17,16 @@ _SAID = 600
 """Characters of dbt's words that go into one line."""
 
 
-def build(deliveries: Sequence[str], project_dir: Path, variables: str | None) -> None:
-    """Build what these deliveries are made of, with the tests of their models.
+def build(
+    deliveries: Sequence[str], project_dir: Path, variables: str | None, *, tested: bool
+) -> None:
+    """Build what these deliveries are made of.
 
     Args:
         deliveries: names of exposures.
         project_dir: the dbt project.
         variables: vars as YAML, for dbt's `--vars`.
+        tested: run the tests of their models, too: they read all there is, and not what is new.
 
     Raises:
         FlagmartError: dbt says so; in its own words, and where all of them are.
@@ -37,9 +40,9 @@ def build(deliveries: Sequence[str], project_dir: Path, variables: str | None) -
         *([] if os.environ.get("DBT_PROFILES_DIR") else ["--profiles-dir", folder]),
         *(["--vars", variables] if variables else []),
         # a test of models that are not built here would judge what is old, or not there
-        *("--indirect-selection", "cautious", "--exclude-resource-type", "unit_test", "--select"),
-        *(f"+exposure:{name}" for name in deliveries),
-        _EXCLUSIONS,
+        *("--indirect-selection", "cautious"),
+        *("--exclude-resource-type", "unit_test", *([] if tested else ["test"])),
+        *("--select", *(f"+exposure:{name}" for name in deliveries), _EXCLUSIONS),
     ]
     environment = os.environ | {
         "DBT_TARGET_PATH": str(project.target_folder(project_dir).absolute()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from flagmart import destinations, locks, project, settings, talk
@@ -23,13 +24,15 @@ from flagmart.warehouse import landed_runs
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from datetime import datetime
     from pathlib import Path
 
     from flagmart.delivery.report import Report
     from flagmart.ingest.stores import Store, StoreReport
     from flagmart.settings import DataFolder
     from flagmart.sync.stopping import Stop
+
+_TESTED_AT = "flagmart_tested_at"
+"""Beside dbt's artifacts: when all tests last passed."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Job:
     project_dir: Path
     variables: str | None
     """Vars for dbt, as YAML."""
+    test_every: timedelta
+    """From one build that runs the tests of the data, too, to the next."""
     wait_seconds: float
     """For the DuckDB file, while another process holds it."""
 
@@ -56,6 +61,8 @@ class Round:
     landed: int = 0
     """Events new in the landing."""
     built: bool = False
+    tested: bool = False
+    """Whether the build ran the tests, too."""
     reports: list[Report] = field(default_factory=list)
     """Of the deliveries that were looked at; none where nothing can be new."""
     failures: list[str] = field(default_factory=list)
@@ -79,7 +86,7 @@ class Round:
         if self.landed:
             said.append(f"{talk.plural(self.landed, 'event')} landed")
         if self.built:
-            said.append("built")
+            said.append("built and tested" if self.tested else "built")
         said += [
             f"{report.delivery} {report.outcome}"
             + (f" {talk.plural(report.rows, 'row')}" if report.rows else "")
@@ -136,8 +143,13 @@ class _Rounds:
         if newest is None or newest == self._built:
             return
         self._settled = False
-        build(self._job.deliveries, self._job.project_dir, self._job.variables)
-        self._built, current.built = newest, True
+        job = self._job
+        note = project.target_folder(job.project_dir) / _TESTED_AT
+        due = _tests_are_due(note, job.test_every)
+        build(job.deliveries, job.project_dir, job.variables, tested=due)
+        if due:
+            note.write_text(settings.now().isoformat(), encoding="utf-8")
+        self._built, current.built, current.tested = newest, True, due
 
     def _export(self, current: Round) -> None:
         manifest = project.target_folder(self._job.project_dir) / "manifest.json"
@@ -195,6 +207,15 @@ def run(job: Job, data: DataFolder, tell: Callable[[Round], None], *, every: flo
             stop.wait(every)
             if stop.is_asked:
                 return Exit.DONE
+
+
+def _tests_are_due(note: Path, every: timedelta) -> bool:
+    """Whether they last passed that long ago, or nobody knows when."""
+    try:
+        last = datetime.fromisoformat(note.read_text(encoding="utf-8"))
+        return settings.now() - last >= every
+    except (FileNotFoundError, ValueError, TypeError):
+        return True
 
 
 def _in_words(error: Exception) -> str:
