@@ -17,7 +17,7 @@ noted is what was read.
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -42,6 +42,7 @@ from flagmart.ingest.store_rows import (
     landing_rows,
 )
 from flagmart.ingest.stores import Bounds, Chunk, Plan, Reading
+from flagmart.settings import Engine
 from flagmart.warehouse.clickhouse_client import (
     REFUSALS,
     Client,
@@ -53,6 +54,7 @@ from flagmart.warehouse.clickhouse_client import (
 )
 from flagmart.warehouse.clickhouse_client import connected as client_of
 from flagmart.warehouse.landed import Group
+from flagmart.warehouse.landing import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -179,16 +181,40 @@ class _Source:
         )
 
     @property
+    def is_readable(self) -> str:
+        """Whether all texts are UTF-8."""
+        return " and ".join(f"isValidUTF8({_text(column, self.columns)})" for column in self.texts)
+
+    @property
+    def is_event(self) -> str:
+        """Whether a row of `events` lands."""
+        return f"{self.is_readable} and {self.is_dated}"
+
+    @property
+    def landed(self) -> str:
+        """The columns of the landing, of `events`."""
+        facts = {
+            "event_id": self.id,
+            **dict.fromkeys(EVENTS.texts, "''"),
+            **{column: _text(column, self.columns) for column in self.texts},
+            "occurred_at": _moment(self.micros),
+            "source_ref": literal(self.name),
+            "source_ingested_at": (
+                _moment(_micros(self.arrived, self.columns)) if self.arrived else "null"
+            ),
+        }
+        return ", ".join(f"{expression} as {name(column)}" for column, expression in facts.items())
+
+    @property
     def selected(self) -> str:
         """The columns that `_landing_rows` takes."""
         texts = [f"{_text(column, self.columns)} as {name(column)}" for column in self.texts]
-        valid = " and ".join(f"isValidUTF8({_text(column, self.columns)})" for column in self.texts)
         moment = name(self.table.moment)
         return ", ".join(
             [
                 f"{self.id} as {ID}",
                 *texts,
-                f"{valid} as {READABLE}",
+                f"{self.is_readable} as {READABLE}",
                 f"if({self.is_dated}, {self.micros}, null) as {MOMENT}",
                 f"if({self.is_dated}, null, toString({moment})) as {MISDATED}",
                 *([f"{_micros(self.arrived, self.columns)} as {ARRIVED}"] if self.arrived else []),
@@ -219,12 +245,14 @@ class ClickHouseStore:
 
     kind = "clickhouse"
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, landing: Client | None = None) -> None:
+        """Read by `client`; `landing` is the landing's own, where it lies on the same server."""
         self._client = client
         server = client.server
         self._database = server.database
         self.label = f"{server.host}:{server.port}/{server.database}"
         self._sources = self._found()
+        self._beside = set[str]() if landing is None else self._readable_by(landing)
 
     def plan(self, bounds: Bounds, state: Mapping[str, Any]) -> Plan:
         """See `Store`."""
@@ -240,7 +268,7 @@ class ClickHouseStore:
                 for cell in cells
                 if noted.get(cell.partition, {}).get(str(cell.day)) != [cell.rows, cell.digest]
             ]
-            chunks += self._chunks(_within(source, bounds), new, CHUNK_ROWS)
+            chunks += map(self._selected, self._chunks(_within(source, bounds), new, CHUNK_ROWS))
             days = {
                 partition: {str(cell.day): [cell.rows, cell.digest] for cell in group}
                 for partition, group in groupby(cells, itemgetter(0))
@@ -406,6 +434,46 @@ class ClickHouseStore:
                     sliced = window.narrowed(f"cityHash64({source.key}) % {slices} = {number}")
                 yield Chunk(source.name, rows // slices, sliced)
 
+    def _readable_by(self, landing: Client) -> set[str]:
+        """Sources of which the landing's own server can take rows by itself.
+
+        v6's are not among them: the text of their properties is written here.
+        """
+        readable = set()
+        for source in self._sources:
+            if source.table is not EVENTS:
+                continue
+            try:
+                landing.rows(f"{_Part(source).select(source.landed)} limit 0")
+            except ServerError as error:
+                if error.code not in REFUSALS:
+                    raise
+                talk.say(
+                    f"{self.label}: user {landing.server.user!r} has no right to read "
+                    f"{source.name}, so its rows are sent through here; grant select on "
+                    f"{source.quoted} to have the server take them by itself"
+                )
+            else:
+                readable.add(source.name)
+        return readable
+
+    def _selected(self, chunk: Chunk) -> Chunk:
+        """The chunk, with how the landing's own server reads it where it can."""
+        part: _Part = chunk.key
+        source = part.source
+        if source.name not in self._beside:
+            return chunk
+        odd = part.narrowed(f"not ({source.is_event})")
+        ids = f"{source.id} as {ID}"
+        selection = Selection(
+            f"{self.label} {source.name}",
+            part.narrowed(source.is_event).select(source.landed),
+            part.select(ids),
+            odd.select(ids),
+            part.values,
+        )
+        return replace(chunk, selection=selection, odd=odd)
+
     def _found(self) -> list[_Source]:
         """The tables of events that are there.
 
@@ -469,8 +537,15 @@ def connected() -> Iterator[ClickHouseStore]:
         UsageError: the environment names none.
         FlagmartError: it cannot be reached, refuses, or has no tables that can be read.
     """
-    with client_of(settings.featbit_clickhouse(), only_reads=True) as client:
-        yield ClickHouseStore(client)
+    server = settings.featbit_clickhouse()
+    with ExitStack() as opened:
+        client = opened.enter_context(client_of(server, only_reads=True))
+        landing = None
+        if settings.engine() is Engine.CLICKHOUSE:
+            own = settings.clickhouse()
+            if (own.host, own.port) == (server.host, server.port):
+                landing = opened.enter_context(client_of(own))
+        yield ClickHouseStore(client, landing)
 
 
 def _wanted(table: Table, columns: Mapping[str, str]) -> dict[str, frozenset[str]]:
@@ -518,6 +593,10 @@ def _micros(column: str, columns: Mapping[str, str]) -> str:
     if _is_millis(kind):
         return f"toUnixTimestamp64Milli({name(column)}) * 1000"
     return f"toUnixTimestamp64Micro({name(column)})"
+
+
+def _moment(micros: str) -> str:
+    return f"fromUnixTimestamp64Micro({micros}, 'UTC')"
 
 
 def _arguments(engine: str) -> list[str]:
