@@ -1,4 +1,4 @@
-"""`flagmart ingest postgres|mongodb`: from FeatBit's own stores into the landing."""
+"""`flagmart ingest clickhouse|postgres|mongodb`: from FeatBit's own stores into the landing."""
 
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -41,6 +41,34 @@ DryRun = Annotated[
 DetailedExitCode = Annotated[
     bool, typer.Option("--detailed-exitcode", help="Exit with 4 when nothing new landed.")
 ]
+
+
+def clickhouse(
+    env: Envs = None,
+    since: Since = None,
+    until: Until = None,
+    sweep: Sweep = False,
+    dry_run: DryRun = False,
+    output: OutputForm = Output.TABLE,
+    detailed_exitcode: DetailedExitCode = False,
+) -> None:
+    """Land events from FeatBit's own ClickHouse: what is there and has not landed.
+
+    The address comes from FLAGMART_FEATBIT_CLICKHOUSE_HOST, _PORT, _USER, _DATABASE and _SECURE,
+    the password from DBT_ENV_SECRET_FEATBIT_CLICKHOUSE_PASSWORD; where no host is named, it is the
+    server of flagmart's own tables. The right to select is enough. With --env, --since or --until
+    no checkpoint moves.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some rows were no events or contradict one that
+    landed.
+    """
+    _ingest(
+        Source.CLICKHOUSE,
+        Scope(env, since, until, sweep=sweep),
+        output,
+        dry_run=dry_run,
+        detailed_exitcode=detailed_exitcode,
+    )
 
 
 def postgres(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class Source(StrEnum):
     """A kind of store that can be read."""
 
+    CLICKHOUSE = "clickhouse"
     POSTGRES = "postgres"
     MONGODB = "mongodb"
 
@@ -27,11 +28,17 @@ def connected(source: Source) -> "AbstractContextManager[CountedStore]":
     """
     package = _DRIVERS[source]
     try:
+        if source is Source.CLICKHOUSE:
+            from flagmart.ingest import clickhouse_store
+
+            return clickhouse_store.connected()
         if source is Source.POSTGRES:
-            from flagmart.ingest.postgres_store import connected as opened
-        else:
-            from flagmart.ingest.mongodb_store import connected as opened
-        return opened()
+            from flagmart.ingest import postgres_store
+
+            return postgres_store.connected()
+        from flagmart.ingest import mongodb_store
+
+        return mongodb_store.connected()
     except ImportError as error:
         raise FlagmartError(
             f"{source} is read by a driver that is not installed; install it with "
@@ -39,4 +46,8 @@ def connected(source: Source) -> "AbstractContextManager[CountedStore]":
         ) from error
 
 
-_DRIVERS = {Source.POSTGRES: "adbc-driver-postgresql>=1.8", Source.MONGODB: "pymongo>=4.15"}
+_DRIVERS = {
+    Source.CLICKHOUSE: "dbt-clickhouse>=1.10.3,<1.11",
+    Source.POSTGRES: "adbc-driver-postgresql>=1.8",
+    Source.MONGODB: "pymongo>=4.15",
+}

@@ -28,7 +28,7 @@ from flagmart.ingest.checkpoints import Checkpoint
 from flagmart.ingest.store_rows import ID, Rows
 from flagmart.settings import DataFolder, Engine
 from flagmart.warehouse import landed_runs, open_run
-from flagmart.warehouse.landing import InputCounts, Run, RunResult
+from flagmart.warehouse.landing import InputCounts, Run, RunResult, Selection, ServerRun
 
 RUN_ROWS = 1_000_000
 """Rows, or ids looked at, after which a run is finished and the next begun: what a kill can cost.
@@ -76,6 +76,10 @@ class Chunk:
     """How many there are, about."""
     key: Any
     """What the store knows it by."""
+    selection: Selection | None = None
+    """How the landing's own server reads its rows by itself; None where it cannot."""
+    odd: Any = None
+    """With a selection: what the store knows those rows by that are no events."""
 
 
 @dataclass(frozen=True)
@@ -203,9 +207,18 @@ def ingest(
         while waiting:
             with open_run(data, store.kind, (store.label,)) as run:
                 label = None
-                for chunk, wanted in _group(
-                    store, run, waiting, report, frozenset(refused), run_rows, everything=everything
-                ):
+                taken = _take(run, waiting, report, run_rows, everything=everything)
+                done += taken
+                group = _group(
+                    store,
+                    run,
+                    waiting,
+                    report,
+                    frozenset(refused),
+                    run_rows - taken,
+                    everything=everything,
+                )
+                for chunk, wanted in group:
                     if wanted is None or wanted.num_rows:
                         if label != chunk.table:
                             label = chunk.table
@@ -256,6 +269,30 @@ def _known_as(store: Store, bounds: Bounds) -> str:
     return f"{what}, landed on {server}/{server.landing}"
 
 
+def _take(
+    run: Run, waiting: deque[Chunk], report: StoreReport, run_rows: int, *, everything: bool
+) -> int:
+    """Have the landing's server take the next chunks that it can read; about how many rows.
+
+    Of a chunk with rows that are no events, these wait instead of it, to be read like any other.
+    """
+    group: list[Chunk] = []
+    rows = 0
+    while waiting and waiting[0].selection and rows < run_rows:
+        group.append(waiting.popleft())
+        rows += group[-1].rows
+    if not isinstance(run, ServerRun) or not group:
+        return 0
+    selections = [chunk.selection for chunk in group if chunk.selection]
+    for chunk, taken in zip(group, run.take(selections, everything=everything), strict=True):
+        if not everything:
+            report.looked_at += taken.ids - taken.left
+            report.landed_before += taken.landed_before
+        if taken.left:
+            waiting.appendleft(Chunk(chunk.table, taken.left, chunk.odd))
+    return rows
+
+
 def _group(
     store: Store,
     run: Run,
@@ -269,12 +306,12 @@ def _group(
     """The next chunks of a run, each with the ids that are to be read; None for all of them."""
     group: list[tuple[Chunk, pa.Table | None]] = []
     rows = 0
-    while waiting and rows < run_rows:
+    while waiting and not waiting[0].selection and rows < run_rows:
         chunk = waiting.popleft()
         ids = None if everything else store.ids(chunk)
         rows += chunk.rows if ids is None else ids.num_rows
         group.append((chunk, ids))
-    if everything:
+    if everything or not group:
         return group
     tables = [ids for _, ids in group if ids is not None]
     looked_for = pa.concat_tables([ids.select([ID]) for ids in tables]).column(ID).combine_chunks()
