@@ -56,8 +56,8 @@ def clickhouse(
 
     The address comes from FLAGMART_FEATBIT_CLICKHOUSE_HOST, _PORT, _USER, _DATABASE and _SECURE,
     the password from DBT_ENV_SECRET_FEATBIT_CLICKHOUSE_PASSWORD; where no host is named, it is the
-    server of flagmart's own tables. The right to select is enough. With --env, --since or --until
-    no checkpoint moves.
+    server of flagmart's own tables. The right to select is enough. With --since or --until no
+    checkpoint moves.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some rows were no events or contradict one that
     landed.

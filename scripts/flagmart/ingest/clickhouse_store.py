@@ -260,7 +260,7 @@ class ClickHouseStore:
         notes: dict[str, Any] = {}
         for source in self._sources:
             known = state.get(source.name) or {}
-            replicas = {} if bounds.any else self._replicas(source)
+            replicas = {} if bounds.timed else self._replicas(source)
             cells = self._cells(_within(source, bounds), _changed(known, replicas))
             noted: dict[str, Any] = known.get("days", {})
             new = [
