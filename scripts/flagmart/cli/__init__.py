@@ -10,6 +10,7 @@ from flagmart import settings, talk
 from flagmart.cli import (
     chart,
     compact,
+    data_export,
     experiments,
     export,
     generate,
@@ -59,6 +60,7 @@ reconcile.register(app)
 export.register(app)
 replay.register(app)
 sync.register(app)
+data_export.register(app)
 status.register(app)
 verify.register(app)
 chart.register(app)

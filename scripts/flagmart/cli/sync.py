@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flagmart.sync.rounds import Job, Round
 
 Once = Annotated[bool, typer.Option("--once", help="One round and no more, for cron.")]
+TEST_EVERY = "24h"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -48,7 +49,7 @@ def register(app: typer.Typer) -> None:
                 help="Run the data's tests with a build when they last passed so long ago; they "
                 "read all there is.",
             ),
-        ] = "24h",
+        ] = TEST_EVERY,
         once: Once = False,
         variables: Annotated[
             str | None,

@@ -27,7 +27,7 @@ from flagmart.ingest import checkpoints
 from flagmart.ingest.checkpoints import Checkpoint
 from flagmart.ingest.store_rows import ID, Rows
 from flagmart.settings import DataFolder, Engine
-from flagmart.warehouse import landed_runs, open_run
+from flagmart.warehouse import landed_runs, newest_run, open_run
 from flagmart.warehouse.landing import InputCounts, Run, RunResult, Selection, ServerRun
 
 RUN_ROWS = 1_000_000
@@ -231,13 +231,10 @@ def ingest(
             if result.recorded is not None:
                 report.results.append(result)
     if not bounds.timed:
-        newest = None
-        for newest in landed_runs(data):  # noqa: B007 - the last one is wanted
-            pass
         after = Checkpoint(
             todo.state,
             0 if report.swept else before.runs_since_sweep + 1,
-            newest.run_id if newest else None,
+            newest_run(data),
             tuple(dict.fromkeys(refused)),
         )
         checkpoints.write(data, store.kind, _known_as(store, bounds), after)

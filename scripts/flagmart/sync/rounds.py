@@ -17,9 +17,11 @@ from flagmart.delivery.deliveries import read_project
 from flagmart.delivery.report import Outcome
 from flagmart.errors import Exit, FlagmartError, UsageError
 from flagmart.ingest import stores
+from flagmart.settings import Engine
 from flagmart.sync.build import build
 from flagmart.sync.stopping import on_signals
-from flagmart.warehouse import landed_runs
+from flagmart.warehouse import compaction, manifest, newest_run
+from flagmart.warehouse.landing import FEATBIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 _TESTED_AT = "flagmart_tested_at"
 """Beside dbt's artifacts: when all tests last passed."""
+_MERGED_AFTER = 200
+"""Runs of ingest, each with a file of its own, that dbt reads in a fraction of a second."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class _Rounds:
         """
         self._number += 1
         current = Round(self._number, settings.now())
-        for step in (self._ingest, self._build, self._export):
+        for step in (self._ingest, self._build, self._export, self._compact):
             if stop.is_asked:
                 break
             try:
@@ -137,9 +141,7 @@ class _Rounds:
             talk.say(f"flagmart: {_left_out(report)}")
 
     def _build(self, current: Round) -> None:
-        newest = None
-        for run in landed_runs(self._data):
-            newest = run.run_id
+        newest = newest_run(self._data)
         if newest is None or newest == self._built:
             return
         self._settled = False
@@ -152,8 +154,8 @@ class _Rounds:
         self._built, current.built, current.tested = newest, True, due
 
     def _export(self, current: Round) -> None:
-        manifest = project.target_folder(self._job.project_dir) / "manifest.json"
-        if self._settled or not manifest.exists():
+        known = project.target_folder(self._job.project_dir) / "manifest.json"
+        if self._settled or not known.exists():
             return
         options = exporting.Options(self._job.project_dir, wait_seconds=self._job.wait_seconds)
         current.reports = exporting.export(list(self._job.deliveries), options, self._data)
@@ -166,6 +168,14 @@ class _Rounds:
             if report.outcome is Outcome.PARTLY:
                 current.partly()
         self._settled = self._are_settled(current.reports)
+
+    def _compact(self, _: Round) -> None:
+        """Merge what many rounds landed: a build reads every file there is."""
+        if settings.engine() is not Engine.DUCKDB:
+            return
+        landed = manifest.read(self._data.landing / FEATBIT.name)
+        if len(landed.runs) >= _MERGED_AFTER:
+            compaction.compact(self._data, self._job.wait_seconds)
 
     def _are_settled(self, reports: list[Report]) -> bool:
         """Messages that were all answered wait for new rows; a file may be gone, a day be over."""
