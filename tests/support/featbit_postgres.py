@@ -146,7 +146,12 @@ def _tables(envelopes: Iterable[str]) -> Iterator[pa.Table]:
 
 def insert(server: PostgresServer, rows: Iterable[tuple[str, datetime]], env: str) -> None:
     """Put evaluations into `events`: id and client's clock of each."""
-    lines = [
+    load(server, evaluations(rows, env))
+
+
+def evaluations(rows: Iterable[tuple[str, datetime]], env: str) -> list[str]:
+    """Kafka's envelopes of evaluations: id and client's clock of each."""
+    return [
         json.dumps(
             {
                 "uuid": event_id,
@@ -159,4 +164,3 @@ def insert(server: PostgresServer, rows: Iterable[tuple[str, datetime]], env: st
         )
         for event_id, moment in rows
     ]
-    load(server, lines)

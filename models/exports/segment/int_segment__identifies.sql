@@ -6,6 +6,18 @@ with environments as (
     where is_exported
 ),
 
+{% if flagmart.chooses_messages() -%}
+    -- a user is made known where an event of theirs is sent, by whatever event told of them
+    chosen as (
+        select distinct
+            env_id as chosen_env_id,
+            user_key as chosen_user_key,
+            1 as is_chosen
+        from {{ ref("int_exports__events") }}
+        where unchosen_message is null
+    ),
+{%- endif %}
+
 named as (
     select
         *,
@@ -36,8 +48,16 @@ with_payload as (
             "context": "'{\"active\":false}'",
             "traits": "'{' || name_trait || case when name_trait <> '' and other_traits <> '' then ',' else '' end"
                 ~ " || other_traits || '}'",
-        }) }} as payload
+        }) }} as payload,
+        {% if flagmart.chooses_messages() -%}
+            case when coalesce(is_chosen, 0) = 0 then 'user_has_no_chosen_event' end
+        {%- else -%}
+            {{ flagmart.null_text() }}
+        {%- endif %} as unchosen_message
     from with_traits
+    {% if flagmart.chooses_messages() -%}
+        left join chosen on env_id = chosen_env_id and user_key = chosen_user_key
+    {%- endif %}
 )
 
 select
@@ -47,5 +67,5 @@ select
     occurred_at,
     ingested_at,
     payload,
-    {{ flagmart.segment_objection() }} as exclusion_reason
+    coalesce(unchosen_message, {{ flagmart.segment_objection() }}) as exclusion_reason
 from with_payload

@@ -10,6 +10,7 @@ from flagmart import settings, talk
 from flagmart.cli import (
     chart,
     compact,
+    data_export,
     experiments,
     export,
     generate,
@@ -17,6 +18,7 @@ from flagmart.cli import (
     reconcile,
     replay,
     status,
+    sync,
     verify,
 )
 from flagmart.errors import Exit, FlagmartError
@@ -57,6 +59,8 @@ compact.register(app)
 reconcile.register(app)
 export.register(app)
 replay.register(app)
+sync.register(app)
+data_export.register(app)
 status.register(app)
 verify.register(app)
 chart.register(app)

@@ -57,6 +57,7 @@ def register(app: typer.Typer) -> None:
     """Add `ingest` and its commands."""
     group = typer.Typer(help="Land events: append-only, each id once.", no_args_is_help=True)
     group.command("files")(files)
+    group.command("clickhouse")(ingest_stores.clickhouse)
     group.command("postgres")(ingest_stores.postgres)
     group.command("mongodb")(ingest_stores.mongodb)
     group.command("flags")(flags)

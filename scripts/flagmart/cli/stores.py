@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class Source(StrEnum):
     """A kind of store that can be read."""
 
+    CLICKHOUSE = "clickhouse"
     POSTGRES = "postgres"
     MONGODB = "mongodb"
 
@@ -32,6 +33,10 @@ def connected(source: Source) -> "AbstractContextManager[FeatBitStore]":
     """
     package = _DRIVERS[source]
     try:
+        if source is Source.CLICKHOUSE:
+            from flagmart.ingest.clickhouse_store import connected as clickhouse
+
+            return clickhouse()
         if source is Source.POSTGRES:
             from flagmart.ingest.postgres_store import connected as postgres
 
@@ -46,4 +51,8 @@ def connected(source: Source) -> "AbstractContextManager[FeatBitStore]":
         ) from error
 
 
-_DRIVERS = {Source.POSTGRES: "adbc-driver-postgresql>=1.8", Source.MONGODB: "pymongo>=4.15"}
+_DRIVERS = {
+    Source.CLICKHOUSE: "dbt-clickhouse>=1.10.3,<1.11",
+    Source.POSTGRES: "adbc-driver-postgresql>=1.8",
+    Source.MONGODB: "pymongo>=4.15",
+}

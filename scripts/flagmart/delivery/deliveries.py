@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flagmart import settings
 from flagmart.destinations.settings import Settings
 from flagmart.errors import FlagmartError, UsageError
+from flagmart.project import target_folder
 from flagmart.warehouse.protocol import Build, Relation, Warehouse
 
 if TYPE_CHECKING:
@@ -140,11 +140,6 @@ class Project:
                 "the project declares no delivery: none of its exposures has config.meta.flagmart"
             )
         return [d for d in self.deliveries if not names or d.name in names]
-
-
-def target_folder(project_dir: Path) -> Path:
-    """Where dbt leaves its artifacts: `DBT_TARGET_PATH`, or `target` in the project."""
-    return project_dir / (os.environ.get("DBT_TARGET_PATH") or "target")
 
 
 def read_project(project_dir: Path) -> Project:

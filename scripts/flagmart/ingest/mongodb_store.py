@@ -36,7 +36,7 @@ from pymongo import errors
 from flagmart import settings
 from flagmart.errors import FlagmartError, UsageError
 from flagmart.ingest.batches import Batcher
-from flagmart.ingest.event import Event, NoEventError
+from flagmart.ingest.event import NOT_UTF8, Event, NoEventError
 from flagmart.ingest.event_tables import EVENTS, EXPOSURES, METRIC_EVENTS, METRICS, Table
 from flagmart.ingest.records import parse
 from flagmart.ingest.store_rows import ID, Refused, Rows
@@ -539,7 +539,6 @@ def _split(raw: bytes) -> Iterator[bytes]:
 _LENIENT: CodecOptions[dict[str, Any]] = _AS_SENT.with_options(
     unicode_decode_error_handler="backslashreplace"
 )
-NOT_UTF8 = "not UTF-8"
 
 
 def _decoded(raw: bytes) -> tuple[dict[str, Any], str]:

@@ -20,10 +20,12 @@ import pyarrow.compute as pc
 from flagmart.errors import FlagmartError
 from flagmart.warehouse import clickhouse_lock
 from flagmart.warehouse.clickhouse_client import (
+    READING,
     SPILLED_JOIN,
     UNKNOWN_DATABASE,
     UNKNOWN_TABLE,
     Client,
+    Parameters,
     ServerError,
     connected,
     many,
@@ -39,6 +41,8 @@ from flagmart.warehouse.landing import (
     Rejects,
     Run,
     RunResult,
+    Selection,
+    Taken,
     next_moment,
     record,
     run_id,
@@ -47,7 +51,7 @@ from flagmart.warehouse.manifest import LandedRun
 from flagmart.warehouse.repeats import same_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from flagmart.settings import ClickHouse, DataFolder
@@ -193,10 +197,11 @@ class _Tables:
     def remove_leftovers(self) -> datetime | None:
         """Remove what killed runs left; the newest moment that is taken, UTC, comes back."""
         # the server goes on with a statement whose client was killed
-        for landing in LANDINGS:  # since the tables that either reads from are dropped next
+        begins = [_move_into(self.table(landing.rows_table)) for landing in LANDINGS]
+        # since the tables that they read from and fill are dropped next
+        for begin in (*begins, _move_into(self.table(_STAGE)).rstrip("` ")):
             self.client.rows(
-                "kill query where startsWith(query, {begin:String}) sync",
-                {"begin": _move_into(self.table(landing.rows_table))},
+                "kill query where startsWith(query, {begin:String}) sync", {"begin": begin}
             )
         self.drop_stages(_STAGE)
         self.drop_stages(f"{clickhouse_lock.TABLE}_")
@@ -299,6 +304,69 @@ class _ClickHouseRun:
             self._client.run(f"drop table if exists {table} sync")
         known = pa.chunked_array([batch.column(0) for batch in batches], pa.string())
         return pc.is_in(ids, known.combine_chunks())
+
+    def take(self, selections: Sequence[Selection], *, everything: bool) -> list[Taken]:
+        known = None if everything else self._known(selections)
+        taken = []
+        for selection in selections:
+            if not self._inputs or self._inputs[-1].label != selection.label:
+                self.begin(selection.label)
+            asked = f"({selection.ids})"
+            ids = self._client.number(f"select count() from {asked}", selection.values, READING)
+            before, condition = 0, ""
+            if known is not None:
+                condition = f" where event_id not in (select event_id from {known})"
+                before = self._client.number(
+                    f"select count() from {asked} where event_id in (select event_id from {known})",
+                    selection.values,
+                    READING,
+                )
+            rows = 0
+            if before < ids:
+                rows = self._stage.take(
+                    f"select * from ({selection.rows}){condition}",
+                    selection.values,
+                    len(self._inputs) - 1,
+                )
+            self._inputs[-1].landed += rows
+            taken.append(Taken(ids, before, rows))
+            self._account(selection, taken[-1])
+        return taken
+
+    def _account(self, selection: Selection, taken: Taken) -> None:
+        """See that what was not taken is no event."""
+        if not taken.left:
+            return
+        odd = self._client.number(
+            f"select count() from ({selection.odd})", selection.values, READING
+        )
+        if taken.left > odd:
+            raise FlagmartError(
+                f"{self._client.server}: {taken.taken:,} rows of {selection.label} came where "
+                f"{taken.taken + taken.left - odd:,} are; nothing of this run landed, run it again"
+            )
+
+    def _known(self, selections: Sequence[Selection]) -> str:
+        """A table of those ids that landed before; each run has one at most."""
+        landing = self._landing
+        known, asked = (landing.table(f"{self._tables}{what}") for what in ("known", "asked_for"))
+        self._make(asked, "event_id String")
+        for selection in selections:
+            self._client.run(
+                f"insert into {asked} select event_id from ({selection.ids})",
+                selection.values,
+                READING,
+            )
+        self._make(
+            known,
+            "event_id String",
+            f"""
+            select distinct event_id from {landing.events}
+            where ingested_at in (select ingested_at from {landing.runs})
+                and event_id in (select event_id from {asked})
+            """,
+        )
+        return known
 
     def finish(self) -> RunResult:
         self._stage.close()
@@ -588,6 +656,7 @@ class _Stage:
         self._client = client
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
+        self._is_made = False
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._writing: Future[None] | None = None
 
@@ -603,11 +672,24 @@ class _Stage:
         if self._waiting_rows >= GROUP_ROWS:
             self._hand_over()
 
+    def take(self, select: str, values: Parameters, number: int) -> int:
+        """Have the server put rows into the table by itself; how many there were."""
+        self.flush()
+        self._ensure()
+        columns = ", ".join(EVENT_COLUMNS.names)
+        self._client.run(
+            f"insert into {self.table} ({columns}, position, input) "
+            f"select {columns}, {self.rows} + rowNumberInAllBlocks(), {number} from ({select})",
+            values,
+            READING,
+        )
+        taken = self._client.number(f"select count() from {self.table}") - self.rows
+        self.rows += taken
+        return taken
+
     def close(self) -> None:
         """Insert what waits, and see that all of it is there."""
-        if self._waiting:
-            self._hand_over()
-        self._wait()
+        self.flush()
         self.abandon()
         if not self.rows:
             return
@@ -618,19 +700,29 @@ class _Stage:
                 "nothing landed, run it again"
             )
 
+    def flush(self) -> None:
+        """Insert what waits."""
+        if self._waiting:
+            self._hand_over()
+        self._wait()
+
     def abandon(self) -> None:
         """Stop, whatever is written or not."""
         self._thread.shutdown(wait=True)
 
-    def _hand_over(self) -> None:
-        rows = pa.concat_tables(self._waiting)
-        self._waiting, self._waiting_rows = [], 0
-        if self._writing is None:
+    def _ensure(self) -> None:
+        if not self._is_made:
+            self._is_made = True
             self._client.run(
                 f"create table {self.table} ({_EVENT_TYPES}, source_ref String, "
                 "source_ingested_at Nullable(DateTime64(6, 'UTC')), position Int64, input Int64) "
                 "engine = MergeTree order by position"
             )
+
+    def _hand_over(self) -> None:
+        rows = pa.concat_tables(self._waiting)
+        self._waiting, self._waiting_rows = [], 0
+        self._ensure()
         self._wait()
         self._writing = self._thread.submit(self._client.insert, self.table, rows)
 

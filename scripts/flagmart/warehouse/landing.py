@@ -5,10 +5,11 @@ What the landings of all engines share; each has a module of its own.
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -151,6 +152,49 @@ class Run(Protocol):
 
     def finish(self) -> RunResult:
         """Drop repeats and make the rest visible to readers, all at once."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows that the landing's own server can read by itself."""
+
+    label: str
+    """The input they are counted under."""
+    rows: str
+    """A statement for the columns `EVENT_COLUMNS`, by name; of what is an event."""
+    ids: str
+    """A statement for `event_id`, in lower case, of all."""
+    odd: str
+    """A statement for `event_id` of those that are no events."""
+    values: dict[str, Any]
+    """The parameters of all three."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a selection."""
+
+    ids: int
+    """How many there are, as counted before."""
+    landed_before: int
+    taken: int
+
+    @property
+    def left(self) -> int:
+        """Those that are no events."""
+        return max(self.ids - self.landed_before - self.taken, 0)
+
+
+@runtime_checkable
+class ServerRun(Run, Protocol):
+    """A run of a landing that is a server."""
+
+    def take(self, selections: Sequence[Selection], *, everything: bool) -> list[Taken]:
+        """Take what has not landed, or `everything`, without a byte of it coming here.
+
+        Raises:
+            FlagmartError: fewer rows came than there are.
+        """
 
 
 class DryRun:
