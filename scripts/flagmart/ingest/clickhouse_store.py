@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
+    from flagmart.ingest.version_stores import Records
+    from flagmart.ingest.versions import Kind
+
 _TABLES: tuple[tuple[str, Table], ...] = (
     ("events", EVENTS),
     ("experiment_exposure_events", EXPOSURES),
@@ -320,6 +323,16 @@ class ClickHouseStore:
     def usage(self) -> Iterator[tuple[str, date, int, int]]:
         """See `CountedStore`; FeatBit keeps its account in PostgreSQL or MongoDB."""
         return iter(())
+
+    def named(self, kind: Kind) -> str:
+        """See `KeepingStore`."""
+        return kind.table
+
+    @contextmanager
+    def records(self, kind: Kind, envs: Sequence[str]) -> Iterator[Records | None]:
+        """See `KeepingStore`; FeatBit keeps flags and users in PostgreSQL or MongoDB."""
+        del kind, envs
+        yield None
 
     def _rows(self, part: _Part, reading: Reading) -> Iterator[Rows]:
         came = 0
