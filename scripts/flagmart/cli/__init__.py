@@ -14,6 +14,7 @@ from flagmart.cli import (
     export,
     generate,
     ingest,
+    purge_plan,
     reconcile,
     replay,
     status,
@@ -55,6 +56,7 @@ generate.register(app)
 ingest.register(app)
 compact.register(app)
 reconcile.register(app)
+purge_plan.register(app)
 export.register(app)
 replay.register(app)
 status.register(app)
