@@ -178,6 +178,9 @@ def test_exactly_what_landed_and_is_delivered_is_deleted(
 
     segment.judge = lambda request: _keeping(segment, request)
     project.export(SEGMENT, code=3)
+    plan = project.plan(*BOTH, "--store", "postgres")
+    assert plan["deliveries"][SEGMENT]["delivered"] > 200
+    assert plan["planned"] == 0, "one of them has brought nothing"
     project.export(STATSIG)
     plan = project.plan(*BOTH, "--store", "postgres")
     sent = plan["deliveries"][SEGMENT]
@@ -442,7 +445,7 @@ def test_clickhouse_deletes_every_copy_and_nothing_else(
         # each event twice, since nothing there drops repeats; and one that never landed
         copy = (
             "insert into featbit.events select toUUID(event_id), distinct_id, env_id, event, "
-            "properties, occurred_at, now(), 0 from main_landing.featbit_events"
+            "properties, occurred_at, now(), 0 from main_landing.landed_events"
         )
         project.do(
             copy,
@@ -451,7 +454,7 @@ def test_clickhouse_deletes_every_copy_and_nothing_else(
             f"('{event_id(99_999)}', '{ENV}', '2026-03-01 00:00:00')",
             "truncate table main.events",
             "insert into main.events select event_id, 'user', 'on', occurred_at, ingested_at "
-            "from main_landing.featbit_events "
+            "from main_landing.landed_events "
             f"where event_id not in ({', '.join(repr(one) for one in sorted(REJECTED))})",
             "create table main.stg_featbit__rejected_events engine = MergeTree order by () as "
             f"select arrayJoin({sorted(REJECTED)}) as event_id",

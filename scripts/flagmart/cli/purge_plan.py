@@ -112,6 +112,7 @@ def register(app: typer.Typer) -> None:
             raise UsageError(f"--since {since:%Y-%m-%d} is not before --until {until:%Y-%m-%d}")
         scope = purge.Scope(
             source=None if table else store.value,
+            table=table,
             envs=tuple(env or []),
             first_day=_number(since),
             end_day=_number(until),
@@ -119,10 +120,10 @@ def register(app: typer.Typer) -> None:
         options = Options(project_dir=project_dir, dry_run=True, wait_seconds=wait)
         with purge.plan(delivered_to, scope, options, settings.data_folder()) as plan:
             if output is Form.JSON:
-                talk.print_json(_document(plan, store, table))
+                talk.print_json(_document(plan, store))
             else:
                 for some in plan.batches(batch):
-                    print(_statement(store, some, table, cluster, id_field))
+                    print(_statement(store, some, cluster, id_field))
             _say(plan, store, table)
             nothing = not plan.rows
         if detailed_exitcode and nothing:
@@ -141,26 +142,23 @@ def _refuse_empty(texts: "dict[str, list[str] | list[str | None] | None]") -> No
             raise UsageError(f"{option} is empty, maybe a variable that is not set")
 
 
-def _statement(
-    store: Kind, some: "Batch", table: str | None, cluster: str | None, id_field: str
-) -> str:
+def _statement(store: Kind, some: "Batch", cluster: str | None, id_field: str) -> str:
     from flagmart.ingest import deletions
 
-    name = table or some.table
     if store is Kind.POSTGRES:
-        return deletions.on_postgres(name, some.ids)
+        return deletions.on_postgres(some.table, some.ids)
     if store is Kind.MONGODB:
-        return deletions.on_mongodb(name, some.ids, id_field)
-    return deletions.on_clickhouse(name, some.ids, some.days, cluster)
+        return deletions.on_mongodb(some.table, some.ids, id_field)
+    return deletions.on_clickhouse(some.table, some.ids, some.days, cluster)
 
 
-def _document(plan: "Purge", store: Kind, table: str | None) -> dict[str, object]:
+def _document(plan: "Purge", store: Kind) -> dict[str, object]:
     return {
         "store": store,
         "landed": plan.landed,
         "odd_ids": plan.odd,
         "planned": plan.rows,
-        "tables": {table: plan.rows} if table else plan.tables,
+        "tables": plan.tables,
         "deliveries": [
             {
                 "delivery": account.delivery,

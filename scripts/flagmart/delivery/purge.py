@@ -66,6 +66,8 @@ class Scope:
 
     source: str | None = None
     """Those that came from this kind of store; None for all."""
+    table: str | None = None
+    """Where they all are; None for the table that each was read from."""
     envs: tuple[str, ...] = ()
     first_day: int | None = None
     """The first day that counts, of the client's clock in UTC, since 1970."""
@@ -107,7 +109,7 @@ class Purge:
     """
     accounts: tuple[Account, ...]
     tables: dict[str, int]
-    """What would be deleted, by the table it was read from."""
+    """What would be deleted, by table."""
     _ids: _Ids
 
     @property
@@ -140,7 +142,7 @@ def plan(names: Sequence[str], scope: Scope, options: Options, data: DataFolder)
         _refuse_other_grains(delivery, project)
     with _opened(data) as ids, ledger.opened(data.ledger, read_only=True) as book:
         for batch in landed.ids(data, scope.source, scope.envs, scope.first_day, scope.end_day):
-            ids.land(batch)
+            ids.land(batch, scope.table)
         said = []
         for number, delivery in enumerate(chosen):
             with opener(delivery, options, data)() as built:
@@ -320,12 +322,14 @@ class _Ids:
         """How many events are in scope."""
         return self.odd + self._number("select count(*) from landed")
 
-    def land(self, batch: pa.RecordBatch) -> None:
-        """Take in events: `event_id`, `source_ref`, `day`."""
+    def land(self, batch: pa.RecordBatch, table: str | None) -> None:
+        """Take in events: `event_id`, `source_ref`, `day`; of this table, or of `source_ref`."""
         taken = self._take(
-            f"insert into landed select {_UUID.format('event_id')}, source_ref, day from given "
+            f"insert into landed select {_UUID.format('event_id')}, "
+            "coalesce($table, source_ref), day from given "
             f"where {_IS_UUID.format('event_id')}",
             batch,
+            {"table": table},
         )
         self.odd += batch.num_rows - taken
 
