@@ -15,6 +15,7 @@ from flagmart.cli import (
     export,
     generate,
     ingest,
+    purge_plan,
     reconcile,
     replay,
     status,
@@ -57,6 +58,7 @@ generate.register(app)
 ingest.register(app)
 compact.register(app)
 reconcile.register(app)
+purge_plan.register(app)
 export.register(app)
 replay.register(app)
 sync.register(app)
