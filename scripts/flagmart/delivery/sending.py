@@ -123,6 +123,12 @@ async def send(
     sent = Sent()
     pause = SharedPause(patience, say)
     recorder = Recorder(record)
+    reading = asyncio.Lock()
+
+    async def following() -> Batch | None:
+        async with reading:
+            # reading and unpacking hold up no request
+            return await asyncio.to_thread(next, batches, None)
 
     async def deliver(session: aiohttp.ClientSession, batch: Batch) -> None:
         parts = [batch]
@@ -157,7 +163,7 @@ async def send(
     async with _session(endpoint, patience) as session:
 
         async def work() -> None:
-            while not pause.stopped.is_set() and (batch := next(batches, None)) is not None:
+            while not pause.stopped.is_set() and (batch := await following()) is not None:
                 await deliver(session, batch)
 
         try:
@@ -255,7 +261,7 @@ def _without(batch: Batch, places: Mapping[int, object]) -> list[Batch]:
 
 
 def _too_large(batch: Batch, endpoint: Endpoint) -> _Taken | None:
-    size, largest = len(batch.messages[0]), largest_message(endpoint)
+    size, largest = len(batch.messages[0].as_py()), largest_message(endpoint)
     if size <= largest:
         return None
     reason = f"it has {size:,} bytes, over the {largest:,} a message may have"
