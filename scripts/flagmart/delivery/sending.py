@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -124,11 +125,14 @@ async def send(
     pause = SharedPause(patience, say)
     recorder = Recorder(record)
     reading = asyncio.Lock()
+    read: deque[Batch] = deque()
 
     async def following() -> Batch | None:
         async with reading:
-            # reading and unpacking hold up no request
-            return await asyncio.to_thread(next, batches, None)
+            if not read:
+                # reading and unpacking hold up no request
+                read.extend(await asyncio.to_thread(list, islice(batches, IN_FLIGHT)))
+            return read.popleft() if read else None
 
     async def deliver(session: aiohttp.ClientSession, batch: Batch) -> None:
         parts = [batch]
