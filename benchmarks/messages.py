@@ -150,7 +150,7 @@ data, relation = Path(sys.argv[1]), Relation("main", "segment_tracks")
 with reader(data / "flagmart.duckdb", data / "spill", 0, print) as warehouse:
     moments = [run.ingested_at for run in warehouse.runs(relation)]
     messages = warehouse.unsent(relation, moments, [])
-    spool.write(messages, data / "ids.parquet", data / "payloads.parquet", str(relation))
+    spool.write(messages, data / "ids.parquet", data / "payloads.arrow", str(relation))
 """
 POST = """
 import asyncio, sys, time
@@ -163,7 +163,7 @@ from flagmart.destinations.settings import Settings
 data = Path(sys.argv[1])
 named = {"key_env": "SEGMENT_WRITE_KEY", "host_env": "SEGMENT_HOST"}
 to = segment.endpoint(Settings("segment_tracks", named))
-batches = spool.batches(data / "payloads.parquet", to)
+batches = spool.batches(data / "payloads.arrow", to)
 """
 SENDING = (
     POST

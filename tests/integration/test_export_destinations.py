@@ -249,7 +249,7 @@ def test_no_key_is_seen_anywhere(built: Path, tmp_path: Path) -> None:
         while at_work.poll() is None and len(server.requests) == seen:
             time.sleep(0.01)
         wrong += leaks.of(Path(f"/proc/{at_work.pid}/cmdline").read_text(), "ps")
-        assert list((data / "spool").rglob("*.parquet"))
+        assert list((data / "spool").rglob("*.arrow"))
         wrong += leaks.below(data)
         at_work.send_signal(signal.SIGABRT)
         fallen = at_work.communicate()[0]

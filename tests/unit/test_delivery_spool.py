@@ -48,7 +48,7 @@ def batches(
             **({} if keys is None else {"batch_key": pa.array(keys, pa.string())}),
         }
     )
-    ids, texts = folder / "ids.parquet", folder / "payloads.parquet"
+    ids, texts = folder / "ids.parquet", folder / "payloads.arrow"
     assert spool.write((part for part in [rows]), ids, texts, "r") == {MOMENT: len(payloads)}
     return list(spool.batches(texts, limits))
 
@@ -94,8 +94,11 @@ def test_cut_where_the_key_changes(tmp_path: Path) -> None:
 
 
 def test_halves_are_in_order_and_whole() -> None:
-    batch = Batch(7, (b"a", b"b", b"c"), "k")
-    assert batch.halves() == (Batch(7, (b"a",), "k"), Batch(8, (b"b", b"c"), "k"))
+    batch = Batch(7, pa.array([b"a", b"b", b"c"]), "k")
+    assert batch.halves() == (
+        Batch(7, pa.array([b"a"]), "k"),
+        Batch(8, pa.array([b"b", b"c"]), "k"),
+    )
 
 
 def test_no_more_rows_than_asked_for(tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ def test_no_more_rows_than_asked_for(tmp_path: Path) -> None:
             taken.append(number)
             yield rows
 
-    counts = spool.write(stream(), ids, tmp_path / "payloads.parquet", "r", max_rows=7)
+    counts = spool.write(stream(), ids, tmp_path / "payloads.arrow", "r", max_rows=7)
     assert counts == {MOMENT: 7}
     assert taken == [0, 1]
     with Ids(ids) as names:
