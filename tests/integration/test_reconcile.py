@@ -168,9 +168,7 @@ def test_the_landing_is_counted_alike_on_both_engines(
         assert facts() == here
 
 
-def test_a_store_that_cannot_be_read_is_named(
-    database: PostgresServer, tmp_path: Path
-) -> None:
+def test_a_store_that_cannot_be_read_is_named(database: PostgresServer, tmp_path: Path) -> None:
     done = reconcile(database, tmp_path / "data", "--source", "clickhouse")
     assert done.returncode == 2
     assert "clickhouse" in done.stderr

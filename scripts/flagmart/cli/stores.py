@@ -28,10 +28,12 @@ def connected(source: Source) -> "AbstractContextManager[CountedStore]":
     package = _DRIVERS[source]
     try:
         if source is Source.POSTGRES:
-            from flagmart.ingest.postgres_store import connected as opened
-        else:
-            from flagmart.ingest.mongodb_store import connected as opened
-        return opened()
+            from flagmart.ingest.postgres_store import connected as postgres
+
+            return postgres()
+        from flagmart.ingest.mongodb_store import connected as mongodb
+
+        return mongodb()
     except ImportError as error:
         raise FlagmartError(
             f"{source} is read by a driver that is not installed; install it with "
