@@ -16,6 +16,7 @@ from flagmart.cli import (
     ingest,
     reconcile,
     replay,
+    report,
     status,
     verify,
 )
@@ -61,6 +62,7 @@ status.register(app)
 verify.register(app)
 chart.register(app)
 experiments.register(app)
+report.register(app)
 
 
 def main() -> None:
