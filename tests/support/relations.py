@@ -23,6 +23,7 @@ RELATIONS = (
     "base_prefab__evaluation_counts",
     "stg_prefab__evaluation_counts",
     "fct_event_quality",
+    "fct_event_lateness",
     "fct_evaluation_counts",
     "int_time_zone_offsets",
     "int_evaluation_charts",

@@ -28,6 +28,10 @@ def register(app: typer.Typer) -> None:
                 help="IANA names, to be switched between on the page; the first is shown first.",
             ),
         ] = "UTC",
+        lineage: Annotated[
+            bool,
+            typer.Option("--lineage", help="Let dbt write its own page of models beside it."),
+        ] = False,
         project_dir: ProjectDir = Path(),
         wait: Wait = 30,
         output: OutputForm = Output.TABLE,
@@ -43,7 +47,9 @@ def register(app: typer.Typer) -> None:
         from flagmart.report import build
 
         zones = list(dict.fromkeys(zone.strip() for zone in timezone.split(",")))
-        written = build.report(out, zones, project_dir, settings.data_folder(), wait)
+        written = build.report(
+            out, zones, project_dir, settings.data_folder(), wait, with_lineage=lineage
+        )
         if output is Output.JSON:
             talk.print_json(asdict(written))
         else:

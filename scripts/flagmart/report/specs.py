@@ -17,6 +17,12 @@ _HATCH_BEHIND = "url(#hatch-behind)"
 _COLOUR: Any = alt.Color("color:N", scale=None, legend=None)
 
 
+_IN_SIGHT: Any = alt.Scale(domain=alt.ExprRef("sight"), nice=True)
+"""The first days' intervals are so wide that the others would be flat lines beside them."""
+_UNITS = {"share": "+.1%", "number": "+~g"}
+"""How an effect is written: relative or in percentage points, or in the metric's own unit."""
+
+
 def specs() -> dict[str, dict[str, Any]]:
     """Every chart by its name."""
     return {
@@ -24,6 +30,8 @@ def specs() -> dict[str, dict[str, Any]]:
         "share": _over_time(_bars("share", ".0%", alt.Scale(domain=[0, 1])), _cut("total_share")),
         "users": _over_time(_band(), _lines("users")),
         "spark": _spark(),
+        **{f"forest-{unit}": _forest(form) for unit, form in _UNITS.items()},
+        **{f"curve-{unit}": _curve(form) for unit, form in _UNITS.items()},
     }
 
 
@@ -32,7 +40,7 @@ def _data(name: str) -> alt.Chart:
     return chart
 
 
-def _interval(**more: float) -> Any:  # noqa: ANN401 - Altair's own classes are loosely typed
+def _interval(**more: Any) -> Any:
     """The axis of intervals, in the order in which they come."""
     return alt.X(
         "start:O",
@@ -52,7 +60,7 @@ def _interval(**more: float) -> Any:  # noqa: ANN401 - Altair's own classes are 
     )
 
 
-def _over_time(*layers: alt.LayerChart | alt.Chart) -> dict[str, Any]:
+def _over_time(*layers: Any) -> dict[str, Any]:
     """Layers on one axis of intervals, with a strip on top that the pointer finds anywhere."""
     hover = alt.selection_point(
         name="hover", on="pointerover", clear="pointerout", fields=["start"], empty=False
@@ -104,7 +112,7 @@ def _band() -> alt.Chart:
     return chart
 
 
-def _lines(column: str) -> alt.LayerChart:
+def _lines(column: str) -> Any:
     base = _data("points").encode(
         x=_interval(bandPosition=0.5),
         y=alt.Y(f"{column}:Q", axis=alt.Axis(title=None, format="~s", tickMinStep=1, tickCount=5)),
@@ -112,7 +120,7 @@ def _lines(column: str) -> alt.LayerChart:
         detail=alt.Detail("rank:O"),
     )
     dash = alt.StrokeDash("dash:N", scale=None, legend=None)
-    chart: alt.LayerChart = alt.layer(
+    chart: Any = alt.layer(
         base.mark_line(strokeWidth=2, interpolate="linear").encode(strokeDash=dash),
         base.mark_point(filled=True, size=22, opacity=1),
     )
@@ -136,6 +144,54 @@ def _spark() -> dict[str, Any]:
         .properties(width=128, height=28)
     )
     return _plain(chart)
+
+
+def _forest(form: str) -> dict[str, Any]:
+    """Variations below each other, an effect with its two intervals each."""
+    name = alt.Y("name:N", sort=None, axis=alt.Axis(title=None, labelLimit=150, grid=False))
+    effects = _data("effects")
+
+    def interval(low: str, high: str, width: float, opacity: float) -> Any:
+        x = alt.X(f"{low}:Q", axis=alt.Axis(title=None, format=form, tickCount=5))
+        return effects.mark_rule(strokeWidth=width, opacity=opacity, strokeCap="round").encode(
+            x=x, x2=alt.X2(f"{high}:Q"), y=name, color=_COLOUR
+        )
+
+    zero = _data("one").mark_rule(strokeDash=[3, 3], opacity=0.6).encode(x=alt.datum(0))
+    point = effects.mark_point(filled=True, size=70, opacity=1, tooltip=alt.TooltipContent("data"))
+    chart = alt.layer(
+        zero.encode(color=_COLOUR),
+        interval("wideLow", "wideHigh", 2, 0.8),
+        interval("low", "high", 8, 0.4),
+        point.encode(x=alt.X("value:Q"), y=name, color=_COLOUR),
+    )
+    return _plain(chart.properties(width="container", height=alt.Step(44)))
+
+
+def _curve(form: str) -> dict[str, Any]:
+    """Effects so far by the end of each day, with the interval that allows for looking."""
+    x = _interval(bandPosition=0.5)
+    axis = alt.Axis(title=None, format=form, tickCount=5)
+    zero = _data("one").mark_rule(strokeDash=[3, 3], opacity=0.6).encode(y=alt.datum(0))
+    band = (
+        _data("effects")
+        .mark_area(opacity=0.18, clip=True)
+        .encode(
+            x=x,
+            y=alt.Y("wideLow:Q", axis=axis, scale=_IN_SIGHT),
+            y2=alt.Y2("wideHigh:Q"),
+            color=_COLOUR,
+        )
+    )
+    line = (
+        _data("effects")
+        .mark_line(strokeWidth=2, clip=True)
+        .encode(x=x, y=alt.Y("value:Q", axis=axis, scale=_IN_SIGHT), color=_COLOUR)
+    )
+    sight = alt.param(name="sight", value=[-1, 1])
+    document = _over_time(zero.encode(color=_COLOUR), band, line)
+    document["params"].append(sight.to_dict())
+    return document
 
 
 def _plain(chart: alt.TopLevelMixin) -> dict[str, Any]:

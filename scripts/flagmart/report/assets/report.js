@@ -3,7 +3,7 @@
 // text nodes and attributes alone, never as markup.
 
 const { zones, asOf, ranges, axes, specs } = window.flagmart;
-const page = JSON.parse(document.getElementById("document")?.textContent ?? "{}");
+const page = JSON.parse(document.getElementById("document").textContent);
 const byId = (id) => document.getElementById(id);
 
 // ---- small helpers ----------------------------------------------------------------------------------------------------
@@ -107,9 +107,9 @@ function controls() {
     if (theme) document.documentElement.dataset.theme = theme;
     else delete document.documentElement.dataset.theme;
     kept.set("theme", theme);
-    redraw();
+    draw();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
 
 // ---- charts ------------------------------------------------------------------------------------------------------------
@@ -446,11 +446,69 @@ function download() {
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
+// ---- experiments and data health ------------------------------------------------------------------------------------------------
+
+function drawExperiments() {
+  page.experiments.forEach((one, number) => {
+    const coloured = (rows) => rows.map((row) => ({ ...row, color: seriesColour(row.rank) }));
+    const written = (value) => (one.unit === "share" ? signedPercent(value) : signed(value));
+    const tell = (row) => [make("p", {}, make("b", {}, row.name), row.start ? ` · ${dayOf(row.start)}` : ""),
+      make("p", {}, `${written(row.value)} (${written(row.low)} to ${written(row.high)})`),
+      make("p", {}, `if peeked ${written(row.wideLow)} to ${written(row.wideHigh)}`)];
+    const zero = [{ color: colour("quiet") }];
+    const forest = document.querySelector(`[data-forest="${number}"]`);
+    if (forest) chart(forest, `forest-${one.unit}`, { effects: coloured(one.forest), one: zero }, { tell });
+    const curve = document.querySelector(`[data-curve="${number}"]`);
+    if (!curve) return;
+    const starts = [...new Set(one.curve.map((row) => row.start))];
+    const effects = coloured(one.curve);
+    chart(curve, `curve-${one.unit}`, { effects, one: zero, intervals: starts.map((start) => ({ start })) }, {
+      params: { labels: Object.fromEntries(starts.map((start) => [start, dayOf(start)])), sight: sight(one.curve) },
+      tell: ({ start }) => effects.filter((row) => row.start === start).flatMap(tell),
+    });
+  });
+}
+
+const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(3)}`;
+const signedPercent = (value) => `${value < 0 ? "−" : "+"}${(100 * Math.abs(value)).toFixed(1)}%`;
+
+/** From where to where a curve is looked at: all of its later half, and zero; the first days may leave it. */
+function sight(rows) {
+  const later = rows.slice(Math.floor(rows.length / 2));
+  const values = [0, ...later.flatMap((row) => [row.wideLow, row.wideHigh]), ...rows.map((row) => row.value)].filter(Number.isFinite);
+  return [Math.min(...values), Math.max(...values)];
+}
+
+const LONGEST = 90;
+
+function drawHealth() {
+  if (!page.health.days.length) return;
+  const days = page.health.days.slice(-LONGEST);
+  for (const name of ["outcomes", "late"]) {
+    const series = page.health[name].map((one) => ({ ...one, values: one.values.slice(-LONGEST) }));
+    byId(`${name}-legend`).replaceChildren(...series.map((one, place) => make("li", {}, swatch(place), one.name)));
+    chart(byId(name), "stacked", {
+      points: series.flatMap((one, place) => one.values.map((evaluations, index) => ({
+        start: days[index], evaluations, rank: place, color: seriesColour(place),
+      }))),
+      partial: [{ start: days[0], total: 0 }],
+      intervals: days.map((start, index) => ({ start, index })),
+    }, {
+      params: { labels: Object.fromEntries(days.map((day) => [day, dayOf(day)])) },
+      tell: ({ start, index }) => [make("p", {}, make("b", {}, `${dayOf(start)} ${start.slice(0, 4)}`)),
+        make("table", {}, make("tbody", {}, ...series.map((one, place) => make("tr", {},
+          make("th", {}, swatch(place), one.name), make("td", {}, count(one.values[index]))))))],
+    });
+  }
+}
+
 // ---- all together ---------------------------------------------------------------------------------------------------------------
 
 const pages = {
   flags: { here: Boolean(page.rows), start: startList, draw: drawList },
   flag: { here: Boolean(page.envs), start: startFlag, draw: drawFlag },
+  experiments: { here: Boolean(page.experiments), draw: drawExperiments },
+  health: { here: Boolean(page.health), draw: drawHealth },
 };
 
 function draw() {
@@ -461,10 +519,8 @@ function draw() {
   for (const one of Object.values(pages)) if (one.here) one.draw();
 }
 
-function redraw() { draw(); }
-
 controls();
-for (const one of Object.values(pages)) if (one.here) one.start();
+for (const one of Object.values(pages)) if (one.here) one.start?.();
 draw();
 // words and numbers are there by now; the charts follow when their library has come
 if (!window.vegaEmbed) addEventListener("DOMContentLoaded", draw);
