@@ -17,9 +17,10 @@ setup: .venv/installed-dev ## everything the tests need, from the locks
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
-.venv/installed-dev: .venv/installed requirements/dev.txt
+.venv/installed-dev: .venv/installed requirements/dev.txt scripts/get_chromium.sh
 	@echo "setup: installing what the tests need"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@sh scripts/get_chromium.sh
 	@touch $@
 
 # exported by make and not pasted into the line, so that the folder may have any name

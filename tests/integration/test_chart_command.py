@@ -125,7 +125,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Built]
             flagmart("ingest", "files", str(source), data=root, env=env)
             build(
                 *("--select", "+fct_evaluation_chart_points", "int_asked_evaluation_chart"),
-                "int_asked_evaluation_chart_points",
+                *("int_asked_evaluation_chart_points", "int_asked_evaluation_chart_users"),
+                "dim_flag_variations",
                 data=root,
                 project=project,
                 env=env,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from flagmart.delivery.deliveries import relation_named
@@ -21,6 +22,8 @@ _OF_QUALITY = ("env_id", "ingested_on", "outcome", "reject_reason", "warning", "
 _LATENESS = "fct_event_lateness"
 _OF_LATENESS = ("ingested_on", "lateness", "events")
 OUTCOMES = {"evaluation": "Evaluations", "metric": "Metric events", "rejected": "Rejected"}
+_LONGEST, _SHORTEST = timedelta(days=89), timedelta(days=13)
+"""From the first day drawn to the last."""
 LATENESS = {
     "ahead": "clock ahead of ingestion",
     "under_1m": "under a minute",
@@ -72,11 +75,21 @@ class Health:
 
     @property
     def chart(self) -> dict[str, Any]:
-        """By day, as the script draws it."""
+        """Day by day up to the last, without a hole, as the script draws it."""
+        if not self.days:
+            return {"days": []}
+        first, last = (date.fromisoformat(day.day) for day in (self.days[0], self.days[-1]))
+        first = max(last - _LONGEST, min(first, last - _SHORTEST))
+        known = {day.day: day for day in self.days}
+        drawn = [
+            (first + timedelta(days=number)).isoformat()
+            for number in range((last - first).days + 1)
+        ]
+        days = [known.get(day, Day(day, {}, 0, 0, {})) for day in drawn]
         return {
-            "days": [day.day for day in self.days],
-            "outcomes": _series(OUTCOMES, [day.outcomes for day in self.days]),
-            "late": _series(LATENESS, [day.late for day in self.days]),
+            "days": drawn,
+            "outcomes": _series(OUTCOMES, [day.outcomes for day in days]),
+            "late": _series(LATENESS, [day.late for day in days]),
         }
 
 
@@ -134,4 +147,7 @@ def _judged(found: dict[tuple[str, str], list[tuple[int, str]]]) -> list[Judged]
 
 
 def _series(names: dict[str, str], days: list[dict[str, int]]) -> list[dict[str, Any]]:
-    return [{"name": label, "values": [day[name] for day in days]} for name, label in names.items()]
+    return [
+        {"name": label, "values": [day.get(name, 0) for day in days]}
+        for name, label in names.items()
+    ]

@@ -165,7 +165,8 @@ def _forest(form: str) -> dict[str, Any]:
         interval("low", "high", 8, 0.4),
         point.encode(x=alt.X("value:Q"), y=name, color=_COLOUR),
     )
-    return _plain(chart.properties(width="container", height=alt.Step(44)))
+    # as high as there are rows, which only the page knows
+    return _plain(chart.properties(width="container", height=_HEIGHT))
 
 
 def _curve(form: str) -> dict[str, Any]:
@@ -188,9 +189,8 @@ def _curve(form: str) -> dict[str, Any]:
         .mark_line(strokeWidth=2, clip=True)
         .encode(x=x, y=alt.Y("value:Q", axis=axis, scale=_IN_SIGHT), color=_COLOUR)
     )
-    sight = alt.param(name="sight", value=[-1, 1])
     document = _over_time(zero.encode(color=_COLOUR), band, line)
-    document["params"].append(sight.to_dict())
+    document["params"].append({"name": "sight", "value": [-1, 1]})
     return document
 
 

@@ -137,10 +137,11 @@ function theme() {
 const drawn = new Map();
 
 /** Draws a chart where it is not drawn yet with the same data; `tell` fills in the tooltip of a datum. */
-async function chart(holder, name, datasets, { params = {}, tell } = {}) {
+async function chart(holder, name, datasets, { params = {}, tell, height } = {}) {
   if (!window.vegaEmbed) return;
   const spec = structuredClone(specs[name]);
   spec.datasets = datasets;
+  if (height) spec.height = height;
   for (const param of spec.params ?? []) if (param.name in params) param.value = params[param.name];
   // a chart is a picture here; what it shows stands in words and in a table beside it
   const turn = (drawn.get(holder)?.turn ?? 0) + 1;
@@ -457,7 +458,7 @@ function drawExperiments() {
       make("p", {}, `if peeked ${written(row.wideLow)} to ${written(row.wideHigh)}`)];
     const zero = [{ color: colour("quiet") }];
     const forest = document.querySelector(`[data-forest="${number}"]`);
-    if (forest) chart(forest, `forest-${one.unit}`, { effects: coloured(one.forest), one: zero }, { tell });
+    if (forest) chart(forest, `forest-${one.unit}`, { effects: coloured(one.forest), one: zero }, { tell, height: 40 + 40 * one.forest.length });
     const curve = document.querySelector(`[data-curve="${number}"]`);
     if (!curve) return;
     const starts = [...new Set(one.curve.map((row) => row.start))];
@@ -479,13 +480,11 @@ function sight(rows) {
   return [Math.min(...values), Math.max(...values)];
 }
 
-const LONGEST = 90;
-
 function drawHealth() {
-  if (!page.health.days.length) return;
-  const days = page.health.days.slice(-LONGEST);
+  const { days } = page.health;
+  if (!days.length) return;
   for (const name of ["outcomes", "late"]) {
-    const series = page.health[name].map((one) => ({ ...one, values: one.values.slice(-LONGEST) }));
+    const series = page.health[name];
     byId(`${name}-legend`).replaceChildren(...series.map((one, place) => make("li", {}, swatch(place), one.name)));
     chart(byId(name), "stacked", {
       points: series.flatMap((one, place) => one.values.map((evaluations, index) => ({
