@@ -86,13 +86,19 @@ def _bars(column: str, form: str, scale: alt.Scale | None = None) -> alt.Chart:
                 f"{column}:Q",
                 stack="zero",
                 scale=scale or alt.Scale(nice=True),
-                axis=alt.Axis(title=None, format=form, tickMinStep=0 if scale else 1, tickCount=5),
+                axis=_amounts(form, 0 if scale else 1),
             ),
             color=_COLOUR,
             order=alt.Order("rank:Q"),
         )
     )
     return chart
+
+
+def _amounts(form: str, least_step: int) -> alt.Axis:
+    # the prefix of the other ticks, which Vega gives zero as well, says nothing there
+    zero = "datum.value === 0 ? '0' : datum.label"
+    return alt.Axis(title=None, format=form, tickMinStep=least_step, tickCount=5, labelExpr=zero)
 
 
 def _cut(column: str) -> alt.Chart:
@@ -115,7 +121,7 @@ def _band() -> alt.Chart:
 def _lines(column: str) -> Any:
     base = _data("points").encode(
         x=_interval(bandPosition=0.5),
-        y=alt.Y(f"{column}:Q", axis=alt.Axis(title=None, format="~s", tickMinStep=1, tickCount=5)),
+        y=alt.Y(f"{column}:Q", axis=_amounts("~s", 1)),
         color=_COLOUR,
         detail=alt.Detail("rank:O"),
     )
