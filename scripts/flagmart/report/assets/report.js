@@ -143,7 +143,6 @@ async function chart(holder, name, datasets, { params = {}, tell, height } = {})
   spec.datasets = datasets;
   if (height) spec.height = height;
   for (const param of spec.params ?? []) if (param.name in params) param.value = params[param.name];
-  // a chart is a picture here; what it shows stands in words and in a table beside it
   const turn = (drawn.get(holder)?.turn ?? 0) + 1;
   drawn.get(holder)?.view?.finalize();
   drawn.set(holder, { turn });
@@ -151,6 +150,8 @@ async function chart(holder, name, datasets, { params = {}, tell, height } = {})
     mode: "vega-lite", renderer: "svg", actions: false, defaultStyle: false, ast: true, config: theme(),
     tooltip: (_handler, event, _item, value) => tip(event, value && tell ? tell(value) : null),
   });
+  // what the picture shows is said by its holder's label and by a table
+  holder.querySelector("svg").setAttribute("aria-hidden", "true");
   if (drawn.get(holder).turn === turn) drawn.set(holder, { turn, view: made });
 }
 
