@@ -20,9 +20,9 @@ HOSTILE = (
 )
 BLANKS = "new  banner 2"
 OTHER_ENV = "<b>staging</b>"
-NEWEST = datetime(2026, 3, 29, 13, 37, tzinfo=UTC)
-"""In the last quarter hour of the data; the day on which Lisbon's clocks jump."""
-END = NEWEST.replace(minute=45)
+NEWEST = datetime(2026, 3, 29, 13, 52, tzinfo=UTC)
+"""In the last quarter hour of the data, on the day on which Lisbon's clocks jump."""
+END = datetime(2026, 3, 29, 14, tzinfo=UTC)
 ZONES = ("Europe/Lisbon", "UTC", "Asia/Kathmandu")
 RANGES = {
     "24h": (timedelta(hours=1), 24),
