@@ -18,9 +18,10 @@ setup: .venv/installed-dev .venv/conventions/installed ## everything the tests n
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
-.venv/installed-dev: .venv/installed requirements/dev.txt
+.venv/installed-dev: .venv/installed requirements/dev.txt scripts/get_chromium.sh
 	@echo "setup: installing what the tests need"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@sh scripts/get_chromium.sh
 	@touch $@
 # an environment of its own: dbt-bouncer wants another DuckDB
 .venv/conventions/installed: requirements/conventions.txt .venv/installed

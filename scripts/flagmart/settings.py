@@ -57,6 +57,11 @@ class DataFolder:
         return self.root / "dbt"
 
     @property
+    def cache(self) -> Path:
+        """What takes long to make and never differs; safe to lose."""
+        return self.root / "cache"
+
+    @property
     def locks(self) -> Path:
         """One file a lock, naming its holder."""
         return self.root / "locks"

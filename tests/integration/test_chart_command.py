@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 
 from flagmart.charts.points import COLUMNS, Asked, draw
+from flagmart.delivery.deliveries import read_relations
 from flagmart.errors import FlagmartError, UsageError
+from flagmart.report import flags
 from flagmart.settings import DataFolder
 from flagmart.talk import printable
+from flagmart.warehouse import open_reader
 from support.clickhouse.server import running
 from support.clickhouse_target import client, environment, rows
 from support.command import flagmart
@@ -134,7 +137,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Built]
             flagmart("ingest", "flags", str(known), data=root, env=env)
             build(
                 *("--select", "+fct_evaluation_chart_points", "int_asked_evaluation_chart"),
-                "int_asked_evaluation_chart_points",
+                *("int_asked_evaluation_chart_points", "int_asked_evaluation_chart_users"),
+                "dim_flag_variations",
                 data=root,
                 project=project,
                 env=env,
@@ -218,6 +222,25 @@ def test_a_chart_that_cannot_be_drawn_says_why_and_the_mend(one: Built) -> None:
         with pytest.raises(UsageError) as raised:
             draw(replace(good, **changes), ROOT, data, 0)
         assert told in str(raised.value)
+
+
+def test_a_report_reads_the_same_on_both(
+    built: dict[str, Built], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zones = ("Asia/Kathmandu", "America/Chicago")
+    found = []
+    for one in built.values():
+        for name, value in {"DBT_TARGET": one.engine, **one.env}.items():
+            monkeypatch.setenv(name, value)
+        with open_reader(DataFolder(one.data), 0, print) as reader:
+            found.append(flags.read(reader, read_relations(ROOT), zones))
+    assert found[0] == found[1]
+    drawn = found[0].drawn["America/Chicago"]["30d"]
+    everyone = drawn.users[ENV, HOSTILE, flags.ANY]
+    # there is one user only, in whatever variation
+    assert max(everyone) == 1
+    assert drawn.new_users[ENV, HOSTILE, flags.ANY] == 1
+    assert sum(map(sum, drawn.evaluations.values())) == 600
 
 
 def test_a_window_without_evaluations_is_an_empty_table(one: Built) -> None:

@@ -18,6 +18,7 @@ from flagmart.cli import (
     purge_plan,
     reconcile,
     replay,
+    report,
     status,
     sync,
     verify,
@@ -67,6 +68,7 @@ status.register(app)
 verify.register(app)
 chart.register(app)
 experiments.register(app)
+report.register(app)
 
 
 def main() -> None:
