@@ -189,10 +189,10 @@ def test_the_same_as_text(built: dict[str, Built]) -> None:
     } == called
     assert all(any(f"  {printable(name)}  " in line for line in table) for name in called)
     picture = one.run(asked, "--output", "bars")
-    assert {printable(name) for name in called} == {
-        line.rpartition(": ")[0] for line in picture.splitlines() if "evaluations, at most" in line
-    }
-    assert max(map(len, picture.splitlines())) <= 80
+    # names may be of any length
+    named = [line for line in picture.splitlines() if "evaluations, at most" in line]
+    assert {line.rpartition(": ")[0] for line in named} == {printable(name) for name in called}
+    assert max(len(line) for line in picture.splitlines() if line not in named) <= 80
     assert picture.splitlines()[-1] == "12 intervals; the last is cut short by the end"
 
 

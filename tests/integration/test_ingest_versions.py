@@ -17,6 +17,10 @@ from flagmart.ingest.landed_files import Report
 from flagmart.ingest.versions import FLAG, USER
 from flagmart.settings import DataFolder
 from flagmart.warehouse import manifest
+from support.clickhouse.server import running
+from support.clickhouse_target import client as client_of
+from support.clickhouse_target import environment as clickhouse
+from support.clickhouse_target import rows as clickhouse_rows
 from support.command import FLAGMART, environment, flagmart
 from support.landed import ENV, SAMPLES, event, lines
 
@@ -218,6 +222,9 @@ from flagmart.ingest import version_files
 from flagmart.ingest.versions import USER
 from flagmart.settings import DataFolder
 parquet_landing.GROUP_ROWS, parquet_landing.FILE_ROWS, version_files.ROWS = 10, 20, 7
+if os.environ.get("DBT_TARGET") == "clickhouse":
+    from flagmart.warehouse import clickhouse_landing
+    clickhouse_landing.GROUP_ROWS = 10
 target, times, data, path = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
 parts = target.split(".")
 depth = next(n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules)
@@ -236,18 +243,22 @@ version_files.ingest(USER, [path], DataFolder(data), (), dry_run=False)
 """
 
 
-@pytest.mark.parametrize(("target", "times"), KILLS)
-def test_a_killed_run_is_made_good_by_the_next(data: Path, target: str, times: int) -> None:
-    before = [user(f"{n:03}", "a") for n in range(60)]
-    land(data, lines(*before))
-    path = data.parent / "x.jsonl"
-    path.write_text(lines(*(user(f"{n:03}", "ab"[n % 2]) for n in range(100))))
+def killed_run(data: Path, path: Path, target: str, times: int) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", KILLED_RUN, target, str(times), str(data), str(path)],
         capture_output=True,
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+
+
+@pytest.mark.parametrize(("target", "times"), KILLS)
+def test_a_killed_run_is_made_good_by_the_next(data: Path, target: str, times: int) -> None:
+    before = [user(f"{n:03}", "a") for n in range(60)]
+    land(data, lines(*before))
+    path = data.parent / "x.jsonl"
+    path.write_text(lines(*(user(f"{n:03}", "ab"[n % 2]) for n in range(100))))
+    killed_run(data, path, target, times)
     done = target == "shutil.rmtree"
     assert len(rows(data)) == (130 if done else 60), "readers never see a part"
     report = version_files.ingest(USER, [path], DataFolder(data), (), dry_run=False)
@@ -259,6 +270,54 @@ def test_a_killed_run_is_made_good_by_the_next(data: Path, target: str, times: i
         manifest.NAME,
         *(file.name for file in manifest.read(data / "landing/featbit_versions").files),
     }
+
+
+ON_CLICKHOUSE = "flagmart.warehouse.clickhouse_landing._ClickHouseRun"
+MAY, JANUARY = "2026-05-01", "2026-01-01"
+ROUNDS = (
+    ([user("u", "a"), user("v", "a"), user("w", "x")],),
+    ([user("u", "a", MAY), user("v", "b"), user("v", "b", env="other")],),
+    ([user("v", "a"), user("x", "may", MAY)], [user("x", "january", JANUARY), user("y", "1")]),
+    ([user("y", "2"), user("y", "3"), user("w", "x"), user("w", "y", MAY), user("w", "z", MAY)],),
+    ([user("y", "3"), user("w", "z"), user("v", "a"), user("u", "a")],),
+)
+"""What runs read, each some files; of the last nothing is new."""
+
+
+def test_clickhouse_lands_the_same_versions_also_after_kills(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLAGMART_NOW", FIXED)
+    kept = "event_id, env_id, event, distinct_id, properties, ingested_at, run_id, source_ref"
+    with running(tmp_path / "engine") as address, client_of(address) as client:
+        found = []
+        for env in ({}, clickhouse(address, "versions")):
+            for name, value in env.items():
+                monkeypatch.setenv(name, value)
+            found.append([counts(land(data, *(lines(*some) for some in each))) for each in ROUNDS])
+        assert found[0] == found[1]
+        assert [landed for _, landed, _, _ in found[0]] == [3, 2, 3, 2, 0]
+        names = kept.split(", ")
+        ours = [tuple(row[name] for name in names) for row in rows(data)]
+        select = f"select {kept} from versions_landing.landed_versions"
+        theirs = [
+            (*row[:5], row[5].replace(tzinfo=None), *row[6:])
+            for row in clickhouse_rows(client, select)
+        ]
+        assert sorted(ours) == sorted(theirs)
+        # a run that is killed at any of these is as if it had never been
+        path = tmp_path / "more.jsonl"
+        path.write_text(lines(*(user(f"{n:03}", "a") for n in range(40))))
+        for target, times in (("append", 2), ("_find_unchanged", 1), ("_move", 1)):
+            killed_run(data, path, f"{ON_CLICKHOUSE}.{target}", times)
+        report = version_files.ingest(USER, [path], DataFolder(data), (), dry_run=False)
+        assert counts(report) == (40, 40, 0, 0)
+        count = "select count(), count(distinct event_id) from versions_landing.landed_versions"
+        assert clickhouse_rows(client, count) == [(50, 50)]
+        tables = clickhouse_rows(
+            client, "select name from system.tables where database = 'versions_landing'"
+        )
+        assert sorted(tables) == [("landed_versions",), ("version_ingest_runs",)]
 
 
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:

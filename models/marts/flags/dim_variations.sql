@@ -32,20 +32,18 @@ in_order as (
 )
 
 select
-    in_order.env_id as env_id,
-    in_order.flag_key as flag_key,
-    {{ flagmart.never_null("in_order.variation_id") }} as variation_id,
-    coalesce(in_order.named_name, '') as variation_name,
-    coalesce(in_order.named_value, '') as variation_value,
-    in_order.variation_type as variation_type,
+    env_id,
+    flag_key,
+    {{ flagmart.never_null("variation_id") }} as variation_id,
+    coalesce(named_name, '') as variation_name,
+    coalesce(named_value, '') as variation_value,
+    variation_type,
     {{ flagmart.first_filled([
-        "in_order.named_name",
-        "case when " ~ flagmart.characters("in_order.named_value") ~ " <= 64 then in_order.named_value end",
-        "in_order.variation_id",
+        "named_name",
+        "case when " ~ flagmart.characters("named_value") ~ " <= 64 then named_value end",
+        "variation_id",
     ]) }} as variation_label,
-    case when in_order.version_id = flags.version_id then true else false end as is_current,
-    in_order.ingested_at as ingested_at
+    cast(version_id in (select flags.version_id from {{ ref("dim_flags") }} as flags) as {{ dbt.type_boolean() }}) as is_current,
+    ingested_at
 from in_order
-inner join {{ ref("dim_flags") }} as flags
-    on in_order.env_id = flags.env_id and in_order.flag_key = flags.flag_key
-where in_order.place_from_the_end = 1
+where place_from_the_end = 1

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -81,6 +82,7 @@ class Version(NamedTuple):
 
 
 CHANGED = "updated_at"
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 # the ids of versions hang on this name, so it never changes
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "versions.flagmart")
 
@@ -191,6 +193,7 @@ USER = Kind(
 )
 
 
+@lru_cache(1_000)
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
@@ -269,6 +272,6 @@ def _moment(value: object) -> Timestamp:
 
 
 def _spelled(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = _encode(value)
     # as the macro json_string has them
     return storable(text).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
