@@ -17,6 +17,8 @@ from measure import BIN, ROOT, Figures, Spent, process_pairs, run, seconds, spen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from clickhouse_connect.driver.client import Client as ClickHouse
+
     from flagmart.ingest.stores import Store
     from support.mongodb_server import Client
     from support.postgres_server import PostgresServer
@@ -87,7 +89,70 @@ def on_mongodb(folder: Path, events: int, runs: int) -> dict[str, Figures]:
     }
 
 
+def on_clickhouse(folder: Path, events: int, runs: int) -> dict[str, Figures]:
+    """Reading `events` rows of FeatBit's table, and landing them in a file and on the server."""
+    from support.clickhouse.server import started
+    from support.clickhouse_target import client as client_of
+    from support.featbit_clickhouse import load, make_events
+
+    source = folder / "events.jsonl"
+    options = ("--events", str(events), "--users", "20000", "--flags", "40", "--out", source)
+    run([BIN / "flagmart", "generate", *options], folder)
+    with started(folder / "server") as (server, process), client_of(server) as client:
+        client.command("create database featbit")
+        make_events(client, "featbit")
+        with source.open(encoding="utf-8") as lines:
+            while some := list(islice(lines, 20 * LOADED_AT_ONCE)):
+                load(client, "featbit", some)
+        client.command("optimize table featbit.events final")
+        source.unlink()
+        address = {
+            f"{CLICKHOUSE}_HOST": server.host,
+            f"{CLICKHOUSE}_PORT": str(server.port),
+            f"{CLICKHOUSE}_USER": server.user,
+            CLICKHOUSE_PASSWORD: server.password,
+        }
+        read, landed = _against_bare("clickhouse", folder, address, runs)
+        beside = {
+            "DBT_TARGET": "clickhouse",
+            "FLAGMART_CLICKHOUSE_HOST": server.host,
+            "FLAGMART_CLICKHOUSE_PORT": str(server.port),
+            "DBT_ENV_SECRET_CLICKHOUSE_PASSWORD": server.password,
+        }
+        number = iter(range(runs + 1))
+
+        def by_itself() -> Spent:
+            database = {"FLAGMART_CLICKHOUSE_DATABASE": f"flagmart_{next(number)}"}
+            ingest = [BIN / "flagmart", "ingest", "clickhouse"]
+            return spent(ingest, folder / "beside", {**address, **beside, **database})
+
+        on_server = process_pairs(
+            by_itself,
+            lambda: spent([BIN / "python", __file__, "bare-clickhouse"], folder, address),
+            runs,
+        )
+        paging = _pages_of_clickhouse(client, process.pid, events)
+        before = _cpu_s(process.pid)
+        read_once = spent([BIN / "python", __file__, "read-clickhouse"], folder, address)
+        paging |= {
+            "ours_s": round(read_once.wall_s, 2),
+            "ratio": round(read_once.wall_s / float(paging["rival_s"]), 4),
+            "ours_cpu_s": round(_cpu_s(process.pid) - before, 2),
+        }
+        paging["cpu_ratio"] = round(
+            float(paging["ours_cpu_s"]) / float(paging["exporter_cpu_s"]), 4
+        )
+    return {
+        "ClickHouse: rows into the landing's columns / the bare driver": read,
+        "ClickHouse: all of an ingest, landed / the bare driver": landed,
+        "ClickHouse: all of an ingest, landed on the same server / the bare driver": on_server,
+        "ClickHouse: rows into the landing's columns / the sample exporter's pages": paging,
+    }
+
+
 POSTGRES, MONGODB = "FLAGMART_POSTGRES_URL", "FLAGMART_MONGODB_URL"
+CLICKHOUSE = "FLAGMART_FEATBIT_CLICKHOUSE"
+CLICKHOUSE_PASSWORD = "DBT_ENV_SECRET_FEATBIT_CLICKHOUSE_PASSWORD"
 LOADED_AT_ONCE = 5_000
 
 
@@ -146,6 +211,13 @@ def _read_mongodb() -> None:
         _read(store)
 
 
+def _read_clickhouse() -> None:
+    from flagmart.ingest.clickhouse_store import connected
+
+    with connected() as store:
+        _read(store)
+
+
 def _bare_postgres() -> None:
     from adbc_driver_postgresql import dbapi
 
@@ -163,6 +235,44 @@ def _bare_mongodb() -> None:
         documents = iter(client.get_default_database()["Events"].find())
         while some := list(islice(documents, LOADED_AT_ONCE)):
             pa.Table.from_pylist(some)
+
+
+def _bare_clickhouse() -> None:
+    import clickhouse_connect
+
+    client = clickhouse_connect.get_client(
+        host=os.environ[f"{CLICKHOUSE}_HOST"],
+        port=int(os.environ[f"{CLICKHOUSE}_PORT"]),
+        username=os.environ[f"{CLICKHOUSE}_USER"],
+        password=os.environ[CLICKHOUSE_PASSWORD],
+        database="featbit",
+        compress=False,
+    )
+    with client.query_arrow_stream("select * from events") as batches:
+        for _ in batches:
+            pass
+
+
+def _pages_of_clickhouse(client: ClickHouse, server: int, events: int) -> Figures:
+    """What the sample exporter's loop would take, from pages all over the time there is."""
+    [(first, last)] = client.query(
+        "select min(toUnixTimestamp64Milli(timestamp)), max(toUnixTimestamp64Milli(timestamp))"
+        " from featbit.events where event = 'FlagValue' and timestamp > '2000-01-01'"
+    ).result_rows
+    before, began = _cpu_s(server), time.perf_counter()
+    for number in range(PAGES):
+        after = first + (last - first) * number // PAGES
+        client.query(
+            "select * from featbit.events where event in ('FlagValue', 'CustomEvent') "
+            f"and timestamp > fromUnixTimestamp64Milli({after}) order by timestamp limit {PAGE}"
+        )
+    times = events / PAGE / PAGES
+    return {
+        "rival_s": round((time.perf_counter() - began) * times, 2),
+        "exporter_cpu_s": round((_cpu_s(server) - before) * times, 2),
+        "page": PAGE,
+        "pages_timed": PAGES,
+    }
 
 
 def _pages_of_mongodb(client: Client, events: int, ours_s: float) -> Figures:
@@ -255,11 +365,19 @@ def _children_cpu_s(pid: int) -> float:
     return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
+def _cpu_s(pid: int) -> float:
+    """Processor seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 _WORK: dict[str, Callable[[], None]] = {
     "read-postgres": _read_postgres,
     "read-mongodb": _read_mongodb,
+    "read-clickhouse": _read_clickhouse,
     "bare-postgres": _bare_postgres,
     "bare-mongodb": _bare_mongodb,
+    "bare-clickhouse": _bare_clickhouse,
 }
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ PARTS = (
 AT_MOST = {
     "PostgreSQL: rows into the landing's columns / the bare driver": 1 / 0.7,
     "MongoDB: documents into the landing's columns / the bare driver": 1 / 0.7,
+    "ClickHouse: rows into the landing's columns / the bare driver": 1 / 0.7,
     "DuckDB: extract the fields / a query for each field": 1 / 4.5,
     "DuckDB: build base / the barest single pass": 1.5,
     "DuckDB: build base / a query for each field, stored": 1 / 1.5,
@@ -92,6 +93,8 @@ def main() -> None:
             shutil.rmtree(room("postgres"))
             results |= ingest.on_mongodb(room("mongodb"), chosen.store_events, runs)
             shutil.rmtree(room("mongodb"))
+            results |= ingest.on_clickhouse(room("featbit"), chosen.store_events, runs)
+            shutil.rmtree(room("featbit"))
         if "delivery" in wanted:
             results |= delivery.ingest_ratios(room("ingest"), chosen.events, runs)
             results |= delivery.export_ratios(room("delivery"), chosen.export_events, runs)

@@ -43,7 +43,7 @@ _USERS = f"""
             <profile>default</profile><quota>default</quota>
             <databases><{DATABASE}><events><filter>{_OF_SHARD}</filter></events></{DATABASE}></databases>
             <grants>
-                <query>GRANT CREATE, DROP, INSERT, OPTIMIZE, ALTER, SOURCES ON *.*</query>
+                <query>GRANT CREATE, DROP, TRUNCATE, INSERT, OPTIMIZE, ALTER, SOURCES ON *.*</query>
                 <query>GRANT TABLE ENGINE ON *</query>
                 <query>GRANT KILL QUERY ON *.*</query>
                 <query>GRANT SELECT ON system.*</query>

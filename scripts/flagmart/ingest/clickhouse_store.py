@@ -286,7 +286,12 @@ class ClickHouseStore:
     def ids(self, chunk: Chunk) -> pa.Table:
         """See `Store`."""
         part: _Part = chunk.key
-        batches = list(self._client.batches(part.select(f"{part.source.id} as {ID}"), part.values))
+        batches = self._client.stream(
+            part.select(f"{part.source.id} as {ID}"),
+            part.values,
+            expected=self._count(part),
+            or_more=True,
+        )
         columns = [batch.column(0).cast(pa.string()) for batch in batches]
         return pa.table({ID: pa.chunked_array(columns, pa.string())})
 
@@ -302,7 +307,7 @@ class ClickHouseStore:
             else:
                 listed, values = many("ids", ids, "String")
                 part = part.narrowed(f"{part.source.id} in {listed}", values)
-        reading = Reading(self._client.number(part.select("count()"), part.values), iter(()))
+        reading = Reading(self._count(part), iter(()))
         reading.rows = self._rows(part, reading)
         yield reading
 
@@ -310,12 +315,14 @@ class ClickHouseStore:
         """See `CountedStore`."""
         for source in self._sources:
             within = _within(source, bounds)
-            day = f"if({source.is_dated}, {source.day}, null)"
+            by = (
+                f"toValidUTF8({source.env_id}), if({source.is_dated}, {source.day}, null), "
+                f"toValidUTF8({source.event})"
+            )
             for chunk in self._chunks(within, self._cells(within, None), _COUNTED_ROWS):
                 part: _Part = chunk.key
                 for row in self._client.rows(
-                    part.select(f"{source.env_id}, {day}, {source.event}, uniqExact({source.key})")
-                    + " group by 1, 2, 3",
+                    part.select(f"{by}, uniqExact({source.key})") + f" group by {by}",
                     part.values,
                 ):
                     yield Group(*row)
@@ -333,6 +340,9 @@ class ClickHouseStore:
         """See `KeepingStore`; FeatBit keeps flags and users in PostgreSQL or MongoDB."""
         del kind, envs
         yield None
+
+    def _count(self, part: _Part) -> int:
+        return self._client.number(part.select("count()"), part.values)
 
     def _rows(self, part: _Part, reading: Reading) -> Iterator[Rows]:
         came = 0

@@ -209,6 +209,7 @@ class Client:
         *,
         expected: int,
         settings: Mapping[str, Any] | None = None,
+        or_more: bool = False,
     ) -> Generator[pa.RecordBatch, None, None]:
         """The rows of `select` in batches, as they come; memory stays flat.
 
@@ -217,12 +218,13 @@ class Client:
             parameters: its values.
             expected: number of rows it must give: a server may end a stream well that failed.
             settings: for this statement.
+            or_more: rows may have come since they were counted.
         """
         got = 0
         for batch in self.batches(select, parameters, settings):
             got += batch.num_rows
             yield batch
-        if got != expected:
+        if got < expected or (got > expected and not or_more):
             raise ServerError(
                 f"{self.server} gave {got:,} of {expected:,} rows: it broke off, or the table "
                 "changed meanwhile; run it again"
