@@ -44,7 +44,8 @@ HUB = (
     "Endpoint=sb://featbitexportdata.servicebus.windows.net/;SharedAccessKeyName=flagvalueevents;"
     f"SharedAccessKey={HUB_KEY}"
 )
-PATIENCE = 300
+PATIENCE = 900
+"""Seconds until what hangs is called so; four builds at once take a while on a busy machine."""
 
 
 @dataclass
@@ -86,8 +87,9 @@ class Pipeline:
             *("--eventtype", "CustomEvent", "--pipeline", self.name),
         ]
 
-    def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def start(self, stack: ExitStack) -> subprocess.Popen[str]:
+        """A process that the stack ends at the latest."""
+        process = subprocess.Popen(
             [sys.executable, "-m", "flagmart", "data-export", *self.arguments()],
             env=self.environment(),
             cwd=self.data.parent,
@@ -95,6 +97,8 @@ class Pipeline:
             stderr=subprocess.PIPE,
             text=True,
         )
+        stack.callback(process.kill)
+        return process
 
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("DBT_", "FLAGMART_"))}
@@ -161,12 +165,17 @@ def client(tmp_path: Path) -> Iterator[tuple[Client, Address]]:
 
 
 def arguments_below(pid: int) -> Iterator[tuple[str, str]]:
-    """The command lines of a process's children, as anybody on the machine may read them."""
+    """The command lines of a process's dbt, as anybody on the machine may read them."""
     listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     for line in listed.stdout.splitlines():
-        yield line.split()[0], line
+        # not what has begun and is still called as its parent, nor what has ended
+        if "flagmart.sync.dbt_child" in line:
+            yield line.split()[0], line
 
 
 def look_on(processes: list[subprocess.Popen[str]], end: float) -> None:
@@ -176,8 +185,9 @@ def look_on(processes: list[subprocess.Popen[str]], end: float) -> None:
     time.sleep(0.05)
 
 
-def test_its_four_pipelines_killed_and_started_again_lose_nothing(
-    tmp_path: Path, client: tuple[Client, Address], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("place", ["Segment", "AzureEventHub"])
+def test_its_pipelines_killed_and_started_again_lose_nothing(
+    tmp_path: Path, client: tuple[Client, Address], place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, address = client
     # seven a millisecond, so that the end of every page lies within a tie
@@ -196,16 +206,15 @@ def test_its_four_pipelines_killed_and_started_again_lose_nothing(
     with ExitStack() as stack:
         pipelines = []
         for kind in ("FlagValue", "CustomEvent"):
-            for place in ("Segment", "AzureEventHub"):
-                server = stack.enter_context(running(WRITE_KEY))
-                if place != "Segment":
-                    server.key_header = ("User-Agent", "flagmart")
-                server.delay = PATIENCE
-                pipelines.append(Pipeline(f"{kind}To{place}", server, tmp_path / "data", address))
+            server = stack.enter_context(running(WRITE_KEY))
+            if place != "Segment":
+                server.key_header = ("User-Agent", "flagmart")
+            server.delay = PATIENCE
+            pipelines.append(Pipeline(f"{kind}To{place}", server, tmp_path / "data", address))
 
         # killed in the midst of the first request
         end = time.monotonic() + PATIENCE
-        processes = [pipeline.start() for pipeline in pipelines]
+        processes = [pipeline.start(stack) for pipeline in pipelines]
         children: dict[str, str] = {}
         while not all(pipeline.server.taken for pipeline in pipelines):
             children |= {pid: line for p in processes for pid, line in arguments_below(p.pid)}
@@ -216,7 +225,7 @@ def test_its_four_pipelines_killed_and_started_again_lose_nothing(
             pipeline.killed_with = list(pipeline.server.taken)
             pipeline.server.delay = 0.0
 
-        assert len(children) >= len(pipelines)
+        assert len(children) == len(pipelines)
         for line in children.values():
             assert "flagmart_messages_after" in line
             assert WRITE_KEY not in line
@@ -241,13 +250,14 @@ def test_its_four_pipelines_killed_and_started_again_lose_nothing(
             }
             for event in samples
         }
-        processes = [pipeline.start() for pipeline in pipelines]
+        end = time.monotonic() + PATIENCE
+        processes = [pipeline.start(stack) for pipeline in pipelines]
         while not all(p.events().keys() >= stored[p.event] for p in pipelines):
             look_on(processes, end)
         for process in processes:
             process.terminate()
         said = [process.communicate(timeout=PATIENCE) for process in processes]
-        assert [process.returncode for process in processes] == [0] * 4
+        assert [process.returncode for process in processes] == [0, 0]
 
         for pipeline, (out, talk) in zip(pipelines, said, strict=True):
             check(pipeline, stored[pipeline.event])
@@ -261,7 +271,7 @@ def test_its_four_pipelines_killed_and_started_again_lose_nothing(
     assert all(count > 20 for count in lost.values())
     with capsys.disabled():
         print(
-            f"\n{sum(map(len, stored.values())):,} events to send, every pipeline killed once: "
+            f"\n{sum(map(len, stored.values())):,} events for {place}, both pipelines killed once: "
             f"data-export lost 0, the sample exporter's loop lost {sum(lost.values()):,}"
         )
 
