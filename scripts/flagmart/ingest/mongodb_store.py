@@ -41,9 +41,10 @@ from flagmart.ingest.event_tables import EVENTS, EXPOSURES, METRIC_EVENTS, METRI
 from flagmart.ingest.records import parse
 from flagmart.ingest.store_rows import ID, Refused, Rows
 from flagmart.ingest.stores import Bounds, Chunk, Plan, Reading
-from flagmart.ingest.timestamps import Moment, Unit
+from flagmart.ingest.timestamps import FIRST, LAST, Moment, Unit
 from flagmart.ingest.version_stores import Records
 from flagmart.warehouse.landed import Group
+from flagmart.warehouse.landing import EVENT_COLUMNS, TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -549,15 +550,47 @@ def _decoded(raw: bytes) -> tuple[dict[str, Any], str]:
 
 
 def _landing_rows(source: _Source, documents: Sequence[tuple[dict[str, Any], str]]) -> Rows:
+    facts: list[_Facts] = []
+    others: list[tuple[dict[str, Any], str]] = []
+    for document, fault in documents:
+        known = None if fault or source.table is not EVENTS else _facts(document)
+        if known is None:
+            others.append((document, fault))
+        else:
+            facts.append(known)
     refused: list[Refused] = []
+    parts = [_columns(facts, source.name)] if facts else []
+    if others or not facts:
+        parts.append(_any_rows(source, others, refused))
+    return parts[0] if len(parts) == 1 else pa.concat_batches(parts), refused
+
+
+_Facts = tuple[str, str, str, str, str, int]
+"""The id, env_id, event, distinct_id, properties and milliseconds since 1970 of an event."""
+
+
+def _columns(facts: Sequence[_Facts], source_ref: str) -> pa.RecordBatch:
+    *texts, moments = zip(*facts, strict=True)
+    columns = [
+        *(pa.array(column, pa.string()) for column in texts),
+        pa.array(moments, pa.timestamp("ms")).cast(TIME),
+        pa.repeat(pa.scalar(source_ref, pa.string()), len(facts)),
+        pa.nulls(len(facts), TIME),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=EVENT_COLUMNS)
+
+
+def _any_rows(
+    source: _Source, documents: Sequence[tuple[dict[str, Any], str]], refused: list[Refused]
+) -> pa.RecordBatch:
+    """Events of documents of any shape; what is none is added to `refused`."""
     batcher = Batcher(source.name, Unit.MS)
-    event_of = _event if source.table is EVENTS else _any_event
     try:
         for place, (document, fault) in enumerate(documents):
             try:
                 if fault:
                     raise NoEventError(fault)
-                batcher.add(place, event_of(document))
+                batcher.add(place, _any_event(document))
             except NoEventError as reason:
                 refused.append(Refused(_event_id(document).lower(), str(reason), _text(document)))
         batch, misdated = batcher.take()
@@ -568,7 +601,7 @@ def _landing_rows(source: _Source, documents: Sequence[tuple[dict[str, Any], str
         for place, reason, text in misdated
     ]
     where = pa.repeat(pa.scalar(source.name, pa.string()), batch.num_rows)
-    return batch.set_column(batch.schema.get_field_index("source_ref"), _REF, where), refused
+    return batch.set_column(batch.schema.get_field_index("source_ref"), _REF, where)
 
 
 _REF = pa.field("source_ref", pa.string(), nullable=False)
@@ -583,8 +616,8 @@ def _plain(value: Any) -> Any:
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
-def _event(document: dict[str, Any]) -> Event:
-    """The event in a document as FeatBit writes it; any other goes the slow way."""
+def _facts(document: dict[str, Any]) -> _Facts | None:
+    """The event in a document as FeatBit writes it; None for any other, which goes the slow way."""
     try:
         identity, moment = document["_id"], document["timestamp"]
         env_id, event = document["env_id"], document["event"]
@@ -592,16 +625,22 @@ def _event(document: dict[str, Any]) -> Event:
         number = properties.get("numericValue")
         if (
             type(identity) is type(env_id) is type(event) is type(distinct_id) is str
+            and len(identity) == _UUID_LENGTH
             and type(moment) is DatetimeMS
+            and FIRST <= (milliseconds := int(moment)) * 1_000 <= LAST
             and "id" not in document
             # JSON has no form for what is no number
             and (type(number) is not float or number - number == 0)
         ):
             text = _encode(properties).decode()
-            return Event(identity, env_id, event, distinct_id, text, Moment(int(moment) * 1_000))
+            return identity, env_id, event, distinct_id, text, milliseconds
     except (KeyError, AttributeError, TypeError, RecursionError):
         pass
-    return _any_event(document)
+    return None
+
+
+_UUID_LENGTH = 36
+"""Of an id that is spelled as FeatBit does."""
 
 
 def _any_event(document: dict[str, Any]) -> Event:
