@@ -49,6 +49,8 @@ function shares(values, atLeast = 1) {
 }
 /** Evaluations in the period before from which on a share may be said to have moved. */
 const ENOUGH = 30;
+/** Shares that moved by less are left unsaid in the list, by more stand out. */
+const SEEN = 0.02, LARGE = 0.1;
 
 // ---- what is chosen: range and zone everywhere, the rest in the address of a page -----------------------------------------
 
@@ -288,8 +290,8 @@ function shareBar(row) {
     bar.append(part);
     const word = make("span", { title: variation.id },
       swatch(place), variation.name, " ", make("b", {}, percent(now[place])));
-    const moved = shift(now[place], before[place]);
-    if (before[place] !== null && Math.abs(now[place] - before[place]) >= 0.02) word.append(" ", make("i", {}, moved));
+    const moved = before[place] === null ? 0 : Math.abs(now[place] - before[place]);
+    if (moved >= SEEN) word.append(" ", make("em", { class: moved >= LARGE && "big" }, shift(now[place], before[place])));
     words.append(word);
   });
   return bar.childElementCount ? make("div", {}, bar, words) : "–";
