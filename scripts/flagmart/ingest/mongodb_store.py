@@ -41,7 +41,7 @@ from flagmart.ingest.event_tables import EVENTS, EXPOSURES, METRIC_EVENTS, METRI
 from flagmart.ingest.records import parse
 from flagmart.ingest.store_rows import ID, Refused, Rows
 from flagmart.ingest.stores import Bounds, Chunk, Plan, Reading
-from flagmart.ingest.timestamps import FIRST, LAST, Moment, Unit
+from flagmart.ingest.timestamps import FIRST, LAST, Unit
 from flagmart.ingest.version_stores import Records
 from flagmart.warehouse.landed import Group
 from flagmart.warehouse.landing import EVENT_COLUMNS, TIME
