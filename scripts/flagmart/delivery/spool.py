@@ -163,7 +163,7 @@ def batches(payloads: Path, endpoint: Endpoint) -> Iterator[Batch]:
             waiting = pa.concat_tables([waiting, group])
             ends = _ends(waiting, endpoint)
             if number + 1 < spool.num_record_batches:
-                ends.pop()  # the next rows may belong to the last batch
+                ends = ends[:-1]  # the next rows may belong to the last batch
             start = 0
             for end in ends:
                 yield _batch(row + start, waiting.slice(start, end - start))
