@@ -29,7 +29,8 @@ named as (
 with_traits as (
     select
         *,
-        {{ flagmart.json_bytes_at_most(["message_id", "user_key", "user_name", "attributes"], 2000) }} as payload_bytes_at_most,
+        {{ flagmart.json_bytes_at_most(["message_id", "user_key", "user_name", "attributes"], 2000) }}
+            as payload_bytes_at_most,
         -- what stands within the braces of either
         case when coalesce(user_name, '') <> '' then '"name":' || {{ flagmart.json_string("user_name") }} else '' end
             as name_trait,

@@ -1,5 +1,5 @@
--- what each event and each version of a user adds to what was known of it before that landed; of all environments, so that one
--- that is chosen later brings its own
+-- what each event and each version of a user adds to what was known of it before that landed; of all environments, so
+-- that one that is chosen later brings its own
 {{
     config(
         enabled=flagmart.is_delivered("segment_identifies"),
@@ -15,8 +15,20 @@
     )
 }}
 
+with accepted as (
+    select
+        env_id,
+        user_key,
+        event_id,
+        user_name,
+        occurred_at,
+        ingested_at
+    from {{ ref("base_featbit__events") }}
+    where outcome in ('evaluation', 'metric')
+),
+
 -- an event knows the user's name at most, a version all there is
-with told as (
+told as (
     select
         env_id,
         user_key,
@@ -27,12 +39,10 @@ with told as (
         ingested_at,
         'event' as brought_by,
         true as is_new
-    from {{ ref("base_featbit__events") }}
-    where
-        outcome in ('evaluation', 'metric')
-        {% if is_incremental() %}
-            and {{ flagmart.since_last_run("ingested_at", kept_where="brought_by = 'event'") }}
-        {% endif %}
+    from accepted
+    {% if is_incremental() %}
+        where {{ flagmart.since_last_run("ingested_at", kept_where="brought_by = 'event'") }}
+    {% endif %}
     union all
     select
         env_id,

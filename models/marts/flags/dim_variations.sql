@@ -43,7 +43,8 @@ select
         "case when " ~ flagmart.characters("named_value") ~ " <= 64 then named_value end",
         "variation_id",
     ]) }} as variation_label,
-    cast(version_id in (select flags.version_id from {{ ref("dim_flags") }} as flags) as {{ dbt.type_boolean() }}) as is_current,
+    cast(version_id in (select flags.version_id from {{ ref("dim_flags") }} as flags) as {{ dbt.type_boolean() }})
+        as is_current,
     ingested_at
 from in_order
 where place_from_the_end = 1
