@@ -29,16 +29,16 @@ def connected(source: Source) -> "AbstractContextManager[CountedStore]":
     package = _DRIVERS[source]
     try:
         if source is Source.CLICKHOUSE:
-            from flagmart.ingest import clickhouse_store
+            from flagmart.ingest.clickhouse_store import connected as clickhouse
 
-            return clickhouse_store.connected()
+            return clickhouse()
         if source is Source.POSTGRES:
-            from flagmart.ingest import postgres_store
+            from flagmart.ingest.postgres_store import connected as postgres
 
-            return postgres_store.connected()
-        from flagmart.ingest import mongodb_store
+            return postgres()
+        from flagmart.ingest.mongodb_store import connected as mongodb
 
-        return mongodb_store.connected()
+        return mongodb()
     except ImportError as error:
         raise FlagmartError(
             f"{source} is read by a driver that is not installed; install it with "
