@@ -142,11 +142,16 @@ def test_only_what_is_new_is_looked_at_whatever_its_clock_shows(place: Place) ->
         place.run("optimize table {database}.events final")
     assert place.ingest().looked_at == 0
 
+    # two days of a month and not the one between them
+    put(place, day, day + timedelta(days=2))
+    report = place.ingest()
+    assert (report.looked_at, report.landed_before) == (52, 50)
+
     late = put(place, day)
     oldest, beyond = put(place, datetime(1970, 1, 1, tzinfo=UTC), datetime(2206, 1, 1, tzinfo=UTC))
     place.run("optimize table {database}.events final")
     report = place.ingest()
-    assert (report.looked_at, report.landed_before) == (53, 50)
+    assert (report.looked_at, report.landed_before) == (54, 51)
     assert {*late, oldest, beyond} <= set(ids(place.data))
     assert place.landed_ids() == place.source_ids()
     assert not report.swept
@@ -162,7 +167,8 @@ def test_a_day_and_a_minute_of_any_size_are_read_in_bounded_chunks(
     put(place, *(day + timedelta(minutes=n) for n in range(200)))
     put(place, *[day + timedelta(hours=20)] * 400)
     put(place, *(day + timedelta(days=n) for n in range(2, 40)))
-    put(place, *[datetime(1969, 12, 31, 23, tzinfo=UTC)] * 100)
+    before_1970 = datetime(1969, 12, 31, 23, tzinfo=UTC)
+    put(place, *(before_1970 + timedelta(seconds=n * 7.3) for n in range(100)))
     with connected() as store:
         chunks = store.plan(Bounds(), {}).chunks
         sizes = [store.ids(chunk).num_rows for chunk in chunks]

@@ -57,7 +57,7 @@ from flagmart.warehouse.landed import Group
 from flagmart.warehouse.landing import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
     from flagmart.ingest.version_stores import Records
@@ -74,8 +74,8 @@ _TABLES: tuple[tuple[str, Table], ...] = (
 _OVER_SHARDS = "distributed_"
 """What the name of the table begins with that reads all shards."""
 
-CHUNK_ROWS = 100_000
-"""Events read at a time, about: some 60 MB."""
+CHUNK_ROWS = 250_000
+"""Events a statement reads, about; they come as a stream, so only their ids lie in memory."""
 _COUNTED_ROWS = 5_000_000
 """Events whose ids the server holds at a time to count each once."""
 
@@ -141,7 +141,7 @@ class _Source:
     @property
     def day(self) -> str:
         """The client's clock in days since 1970."""
-        return f"toInt64(floor({self.micros} / {_DAY}))"
+        return f"intDiv({_floor(self.micros, _DAY)}, {_DAY})"
 
     @property
     def is_dated(self) -> str:
@@ -271,7 +271,11 @@ class ClickHouseStore:
                 for cell in cells
                 if noted.get(cell.partition, {}).get(str(cell.day)) != [cell.rows, cell.digest]
             ]
-            chunks += map(self._selected, self._chunks(_within(source, bounds), new, CHUNK_ROWS))
+            known_days = set(cells) - set(new)
+            chunks += map(
+                self._selected,
+                self._chunks(_within(source, bounds), new, CHUNK_ROWS, known_days),
+            )
             days = {
                 partition: {str(cell.day): [cell.rows, cell.digest] for cell in group}
                 for partition, group in groupby(cells, itemgetter(0))
@@ -409,27 +413,30 @@ class ClickHouseStore:
             )
         ]
 
-    def _chunks(self, part: _Part, cells: Iterable[_Cell], most: int) -> Iterator[Chunk]:
-        """Days put together, or one cut up, so that no chunk has many more rows than `most`."""
+    def _chunks(
+        self, part: _Part, cells: Iterable[_Cell], most: int, others: Collection[_Cell] = ()
+    ) -> Iterator[Chunk]:
+        """Days put together, or one cut up, so that no chunk has many more rows than `most`.
+
+        `others` are days of these partitions that are to be left out.
+        """
         gathered: list[_Cell] = []
         for cell in cells:
             if gathered and sum(one.rows for one in gathered) + cell.rows > most:
-                yield _together(part, gathered)
+                yield _together(part, gathered, others)
                 gathered = []
             if cell.rows > most:
                 yield from self._cut(part, cell, most)
             else:
                 gathered.append(cell)
         if gathered:
-            yield _together(part, gathered)
+            yield _together(part, gathered, others)
 
     def _cut(self, part: _Part, cell: _Cell, most: int) -> Iterator[Chunk]:
         """A day cut at minutes, and a minute that is too full by its ids."""
         source = part.source
-        whole: _Part = _together(part, [cell]).key
-        by_minute = whole.select(
-            f"intDiv({source.micros}, {_MINUTE}) * {_MINUTE} as of_minute, count() as found"
-        )
+        whole: _Part = _together(part, [cell], ()).key
+        by_minute = whole.select(f"{_floor(source.micros, _MINUTE)} as of_minute, count() as found")
         for first, end, rows in self._client.rows(
             f"""
             select min(of_minute), max(of_minute) + {_MINUTE}, toInt64(sum(found))
@@ -618,6 +625,11 @@ def _micros(column: str, columns: Mapping[str, str]) -> str:
     return f"toUnixTimestamp64Micro({name(column)})"
 
 
+def _floor(number: str, step: int) -> str:
+    """The multiple of `step` at or below it, before 1970, too."""
+    return f"({number} - positiveModulo({number}, {step}))"
+
+
 def _moment(micros: str) -> str:
     return f"fromUnixTimestamp64Micro({micros}, 'UTC')"
 
@@ -659,22 +671,28 @@ def _changed(
     )
 
 
-def _together(part: _Part, cells: Sequence[_Cell]) -> Chunk:
+def _together(part: _Part, cells: Sequence[_Cell], others: Collection[_Cell]) -> Chunk:
     source = part.source
-    partitions, values = many("partitions", sorted({cell.partition for cell in cells}), "String")
-    part = part.narrowed(f"_partition_id in {partitions}", values)
-    # a partition of the day's own, and the day in it
-    of_cell, values = many("of_cell", [cell.partition for cell in cells], "String")
-    part = part.narrowed("true", values)
-    on_day, values = many("on_day", [cell.day for cell in cells], "Int64")
-    part = part.narrowed(f"(_partition_id, {source.day}) in arrayZip({of_cell}, {on_day})", values)
-    days = [cell.day for cell in cells]
-    if all(day in _DATES for day in (min(days), max(days))):
-        # says nothing more, and finds its place in the order of the table
-        first, end = min(days) * 86_400, (max(days) + 1) * 86_400
+    partitions = sorted({cell.partition for cell in cells})
+    first, last = min(cell.day for cell in cells), max(cell.day for cell in cells)
+    listed, values = many("partitions", partitions, "String")
+    part = part.narrowed(f"_partition_id in {listed}", values)
+    is_dated = first in _DATES and last in _DATES
+    if is_dated:
+        # finds its place in the order of the table
         moment = name(source.table.moment)
         part = part.narrowed(
-            f"{moment} >= toDateTime({first}, 'UTC') and {moment} < toDateTime({end}, 'UTC')"
+            f"{moment} >= toDateTime64({first * 86_400}, 0, 'UTC') "
+            f"and {moment} < toDateTime64({(last + 1) * 86_400}, 0, 'UTC')"
+        )
+    whole = len(partitions) == 1 and not any(
+        other.partition == partitions[0] and first < other.day < last for other in others
+    )
+    if not (is_dated and whole):
+        of_cell, values = many("of_cell", [cell.partition for cell in cells], "String")
+        on_day, days = many("on_day", [cell.day for cell in cells], "Int64")
+        part = part.narrowed(
+            f"(_partition_id, {source.day}) in arrayZip({of_cell}, {on_day})", {**values, **days}
         )
     return Chunk(source.name, sum(cell.rows for cell in cells), part)
 
