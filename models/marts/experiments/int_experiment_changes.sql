@@ -245,10 +245,10 @@ states as (
         variation_id,
         crossed_on,
         day_on,
-        events_so_far as events,
-        valued_so_far as valued_events,
-        beyond_so_far as values_beyond,
-        sum_so_far as value_sum
+        events_so_far as events_by_then,
+        valued_so_far as valued_by_then,
+        beyond_so_far as beyond_by_then,
+        sum_so_far as sum_by_then
     from totals
     union all
     select
@@ -257,10 +257,10 @@ states as (
         variation_id,
         crossed_on,
         day_on,
-        events_so_far - events as events,
-        valued_so_far - valued_events as valued_events,
-        beyond_so_far - values_beyond as values_beyond,
-        sum_so_far - day_sum as value_sum
+        events_so_far - events as events_by_then,
+        valued_so_far - valued_events as valued_by_then,
+        beyond_so_far - values_beyond as beyond_by_then,
+        sum_so_far - day_sum as sum_by_then
     from totals
     where events_so_far > events
 ),
@@ -275,12 +275,12 @@ contributed as (
         {{ flagmart.never_null(
             "case experiments.aggregation"
             ~ " when 'once' then 1e0"
-            ~ " when 'count' then cast(states.events as double)"
-            ~ " when 'sum' then " ~ flagmart.decimal_to_float64("states.value_sum")
-            ~ " else " ~ flagmart.decimal_to_float64("states.value_sum")
-            ~ " / cast(greatest(states.valued_events, 1) as double) end"
+            ~ " when 'count' then cast(states.events_by_then as double)"
+            ~ " when 'sum' then " ~ flagmart.decimal_to_float64("states.sum_by_then")
+            ~ " else " ~ flagmart.decimal_to_float64("states.sum_by_then")
+            ~ " / cast(greatest(states.valued_by_then, 1) as double) end"
         ) }} as contribution,
-        experiments.aggregation in ('sum', 'average') and states.values_beyond > 0 as has_values_beyond
+        experiments.aggregation in ('sum', 'average') and states.beyond_by_then > 0 as has_values_beyond
     from states
     inner join experiments on states.experiment_no = experiments.experiment_no
 ),
@@ -300,7 +300,7 @@ measured as (
         variation_id,
         crossed_on,
         day_on,
-        case when is_beyond then weight else 0 end as units_beyond,
+        case when is_beyond then weight else 0 end as beyond,
         {{ flagmart.decimal_or_null("case when is_beyond then 0e0 else weight * contribution end", 30, 12) }} as amount,
         {{ flagmart.decimal_or_null(
             "case when is_beyond then 0e0 else weight * contribution * contribution end", 30, 12
@@ -314,7 +314,7 @@ changes as (
         variation_id,
         day_on,
         weight as conversions,
-        units_beyond,
+        beyond as units_beyond,
         amount as value_sum,
         amount_square as value_sum_squares,
         0 as users,
@@ -327,7 +327,7 @@ changes as (
             variation_id,
             {{ flagmart.never_null("crossed_on") }} as day_on,
             -weight as conversions,
-            -units_beyond as units_beyond,
+            -beyond as units_beyond,
             -amount as value_sum,
             -amount_square as value_sum_squares,
             0 as users,
