@@ -348,6 +348,7 @@ def test_the_tooltip_says_the_local_start(site: Site, chromium: Browser) -> None
         told = one.page.inner_text("#tip")
         right = expected(ENV, "checkout", "Asia/Kathmandu", "30d")
         assert right.starts[-1] == "2026-03-29T00:00:00+05:45"
+        assert "30 intervals of a day" in one.page.inner_text("#caption")
         assert told.startswith("29 Mar 2026, 00:00 UTC+05:45 · cut short")
         assert f"all\t{sum(values[-1] for values in right.evaluations.values())}" in told
 

@@ -33,7 +33,7 @@ def of_site(flags: Flags, specs: dict[str, Any]) -> dict[str, Any]:
         "zones": zones,
         "asOf": flags.as_of,
         "ranges": [
-            {"key": one.key, "label": one.label, "interval": one.interval} for one in RANGES
+            {"key": one.key, "label": one.label, "interval": one.interval_label} for one in RANGES
         ],
         "axes": {
             zone: {
