@@ -202,8 +202,8 @@ unit_days as (
         units.variation_id,
         units.crossed_on,
         cast(metrics.occurred_at as date) as day_on,
-        count(*) as events,
-        count(metrics.numeric_value) as valued_events,
+        cast(count(*) as {{ dbt.type_bigint() }}) as events,
+        cast(count(metrics.numeric_value) as {{ dbt.type_bigint() }}) as valued_events,
         count(metrics.numeric_value) - count({{ flagmart.summand("metrics.numeric_value") }}) as values_beyond,
         coalesce({{ flagmart.exact_sum("metrics.numeric_value") }}, cast(0 as decimal(38, 6))) as day_sum
     from metrics
