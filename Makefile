@@ -47,7 +47,7 @@ lint: setup ## sqlfluff, ruff, mypy, dbt parse with warnings as errors, dbt-boun
 	@FLAGMART_DATA=target/lint-data sh scripts/lint_sql.sh
 
 lint-clickhouse: setup ## sqlfluff on what dbt compiles for ClickHouse
-	@rm -rf target/lint-clickhouse
+	@rm -rf target/lint-clickhouse; mkdir -p target/lint-clickhouse
 	@PYTHONPATH=tests $(BIN)/python -m support.on_clickhouse \
 		$(BIN)/python -m support.clickhouse_sql target/lint-clickhouse
 
