@@ -6,6 +6,7 @@ earlier may still have to go out, and a delivery whose models failed is refused 
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -147,10 +148,11 @@ class _Rounds:
         self._settled = False
         job = self._job
         note = project.target_folder(job.project_dir) / _TESTED_AT
-        due = _tests_are_due(note, job.test_every)
+        due = _tests_are_due(note, job)
         build(job.deliveries, job.project_dir, job.variables, tested=due)
         if due:
-            note.write_text(settings.now().isoformat(), encoding="utf-8")
+            said = {"at": settings.now().isoformat(), **_asked(job)}
+            note.write_text(json.dumps(said), encoding="utf-8")
         self._built, current.built, current.tested = newest, True, due
 
     def _export(self, current: Round) -> None:
@@ -219,13 +221,19 @@ def run(job: Job, data: DataFolder, tell: Callable[[Round], None], *, every: flo
                 return Exit.DONE
 
 
-def _tests_are_due(note: Path, every: timedelta) -> bool:
-    """Whether they last passed that long ago, or nobody knows when."""
+def _tests_are_due(note: Path, job: Job) -> bool:
+    """Whether they last passed long ago or of something else, or nobody knows when."""
     try:
-        last = datetime.fromisoformat(note.read_text(encoding="utf-8"))
-        return settings.now() - last >= every
-    except (FileNotFoundError, ValueError, TypeError):
+        said = json.loads(note.read_text(encoding="utf-8"))
+        last = datetime.fromisoformat(said.pop("at"))
+        return said != _asked(job) or settings.now() - last >= job.test_every
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
         return True
+
+
+def _asked(job: Job) -> dict[str, object]:
+    """What the tests that passed were of."""
+    return {"deliveries": list(job.deliveries), "vars": job.variables}
 
 
 def _in_words(error: Exception) -> str:
