@@ -160,6 +160,15 @@ def client(tmp_path: Path) -> Iterator[tuple[Client, Address]]:
         opened.command(f"drop database {DATABASE} sync")
 
 
+def arguments_below(pid: int) -> Iterator[tuple[str, str]]:
+    """The command lines of a process's children, as anybody on the machine may read them."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    for line in listed.stdout.splitlines():
+        yield line.split()[0], line
+
+
 def look_on(processes: list[subprocess.Popen[str]], end: float) -> None:
     for process in processes:
         assert process.poll() is None, process.communicate()
@@ -197,20 +206,21 @@ def test_its_four_pipelines_killed_and_started_again_lose_nothing(
         # killed in the midst of the first request
         end = time.monotonic() + PATIENCE
         processes = [pipeline.start() for pipeline in pipelines]
+        children: dict[str, str] = {}
         while not all(pipeline.server.taken for pipeline in pipelines):
+            children |= {pid: line for p in processes for pid, line in arguments_below(p.pid)}
             look_on(processes, end)
         for process, pipeline in zip(processes, pipelines, strict=True):
-            arguments = subprocess.run(
-                ["ps", "-o", "args=", "--ppid", str(process.pid)],
-                capture_output=True,
-                text=True,
-                check=False,
-            ).stdout
-            assert WRITE_KEY not in arguments
             process.kill()
             process.communicate()
             pipeline.killed_with = list(pipeline.server.taken)
             pipeline.server.delay = 0.0
+
+        assert len(children) >= len(pipelines)
+        for line in children.values():
+            assert "flagmart_messages_after" in line
+            assert WRITE_KEY not in line
+            assert HUB_KEY not in line
 
         # late rows, and more of a millisecond that was read before
         late = [
