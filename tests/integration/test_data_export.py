@@ -44,7 +44,8 @@ HUB = (
     "Endpoint=sb://featbitexportdata.servicebus.windows.net/;SharedAccessKeyName=flagvalueevents;"
     f"SharedAccessKey={HUB_KEY}"
 )
-PATIENCE = 300
+PATIENCE = 900
+"""Seconds until what hangs is called so; four builds at once take a while on a busy machine."""
 
 
 @dataclass
@@ -86,8 +87,9 @@ class Pipeline:
             *("--eventtype", "CustomEvent", "--pipeline", self.name),
         ]
 
-    def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def start(self, stack: ExitStack) -> subprocess.Popen[str]:
+        """A process that the stack ends at the latest."""
+        process = subprocess.Popen(
             [sys.executable, "-m", "flagmart", "data-export", *self.arguments()],
             env=self.environment(),
             cwd=self.data.parent,
@@ -95,6 +97,8 @@ class Pipeline:
             stderr=subprocess.PIPE,
             text=True,
         )
+        stack.callback(process.kill)
+        return process
 
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("DBT_", "FLAGMART_"))}
@@ -205,7 +209,7 @@ def test_its_four_pipelines_killed_and_started_again_lose_nothing(
 
         # killed in the midst of the first request
         end = time.monotonic() + PATIENCE
-        processes = [pipeline.start() for pipeline in pipelines]
+        processes = [pipeline.start(stack) for pipeline in pipelines]
         children: dict[str, str] = {}
         while not all(pipeline.server.taken for pipeline in pipelines):
             children |= {pid: line for p in processes for pid, line in arguments_below(p.pid)}
@@ -241,7 +245,7 @@ def test_its_four_pipelines_killed_and_started_again_lose_nothing(
             }
             for event in samples
         }
-        processes = [pipeline.start() for pipeline in pipelines]
+        processes = [pipeline.start(stack) for pipeline in pipelines]
         while not all(p.events().keys() >= stored[p.event] for p in pipelines):
             look_on(processes, end)
         for process in processes:

@@ -6,7 +6,6 @@ earlier may still have to go out, and a delivery whose models failed is refused 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +18,9 @@ from flagmart.delivery.report import Outcome
 from flagmart.errors import Exit, FlagmartError, UsageError
 from flagmart.ingest import stores
 from flagmart.settings import Engine
+from flagmart.sync import notes
 from flagmart.sync.build import build
+from flagmart.sync.notes import Note
 from flagmart.sync.stopping import on_signals
 from flagmart.warehouse import compaction, manifest, newest_run
 from flagmart.warehouse.landing import FEATBIT
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from flagmart.settings import DataFolder
     from flagmart.sync.stopping import Stop
 
-_TESTED_AT = "flagmart_tested_at"
-"""Beside dbt's artifacts: when all tests last passed."""
 _MERGED_AFTER = 200
 """Runs of ingest, each with a file of its own, that dbt reads in a fraction of a second."""
 
@@ -105,11 +104,15 @@ class Round:
 class _Rounds:
     """One round after another, and what they know of each other."""
 
-    def __init__(self, job: Job, data: DataFolder) -> None:
+    def __init__(self, job: Job, data: DataFolder, *, only_one: bool) -> None:
+        """With `only_one` the round is one of many all the same, each in a process of its own."""
         self._job = job
         self._data = data
         self._number = 0
-        self._built: str | None = None
+        note = notes.read(job.project_dir)
+        self._note = note if note and _is_of(note, job) else None
+        # a process that stays begins with a build, since the project may be another one by now
+        self._built = self._note.newest_run if self._note and only_one else None
         """The newest run there was when all was last built."""
         self._settled = False
         """Whether nothing can be left to send until something is built again."""
@@ -146,13 +149,13 @@ class _Rounds:
         if newest is None or newest == self._built:
             return
         self._settled = False
-        job = self._job
-        note = project.target_folder(job.project_dir) / _TESTED_AT
-        due = _tests_are_due(note, job)
+        job, note, now = self._job, self._note, settings.now()
+        last = datetime.fromisoformat(note.tested_at) if note else None
+        due = last is None or now - last >= job.test_every
         build(job.deliveries, job.project_dir, job.variables, tested=due)
-        if due:
-            said = {"at": settings.now().isoformat(), **_asked(job)}
-            note.write_text(json.dumps(said), encoding="utf-8")
+        tested_at = now if last is None or due else last
+        self._note = Note(job.deliveries, job.variables, newest, tested_at.isoformat())
+        notes.write(job.project_dir, self._note)
         self._built, current.built, current.tested = newest, True, due
 
     def _export(self, current: Round) -> None:
@@ -172,12 +175,7 @@ class _Rounds:
         self._settled = self._are_settled(current.reports)
 
     def _compact(self, _: Round) -> None:
-        """Merge what many rounds landed: a build reads every file there is."""
-        if settings.engine() is not Engine.DUCKDB:
-            return
-        landed = manifest.read(self._data.landing / FEATBIT.name)
-        if len(landed.runs) >= _MERGED_AFTER:
-            compaction.compact(self._data, self._job.wait_seconds)
+        merge_small_files(self._data, self._job.wait_seconds)
 
     def _are_settled(self, reports: list[Report]) -> bool:
         """Messages that were all answered wait for new rows; a file may be gone, a day be over."""
@@ -208,7 +206,7 @@ def run(job: Job, data: DataFolder, tell: Callable[[Round], None], *, every: flo
         FlagmartError: another sync is at this data folder.
         KeyboardInterrupt: it was asked for twice.
     """
-    rounds = _Rounds(job, data)
+    rounds = _Rounds(job, data, only_one=every is None)
     lock = data.ensure(data.locks) / "sync.lock"
     with locks.held(lock, f"the sync of {data.root}"), on_signals() as stop:
         while True:
@@ -221,19 +219,20 @@ def run(job: Job, data: DataFolder, tell: Callable[[Round], None], *, every: flo
                 return Exit.DONE
 
 
-def _tests_are_due(note: Path, job: Job) -> bool:
-    """Whether they last passed long ago or of something else, or nobody knows when."""
-    try:
-        said = json.loads(note.read_text(encoding="utf-8"))
-        last = datetime.fromisoformat(said.pop("at"))
-        return said != _asked(job) or settings.now() - last >= job.test_every
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
-        return True
+def merge_small_files(data: DataFolder, wait_seconds: float, after: int = _MERGED_AFTER) -> None:
+    """Compact the landing where so many runs left a file each: a build reads every one of them.
+
+    Raises:
+        FlagmartError: see `compaction.compact`.
+    """
+    if settings.engine() is not Engine.DUCKDB:
+        return
+    if len(manifest.read(data.landing / FEATBIT.name).runs) >= after:
+        compaction.compact(data, wait_seconds)
 
 
-def _asked(job: Job) -> dict[str, object]:
-    """What the tests that passed were of."""
-    return {"deliveries": list(job.deliveries), "vars": job.variables}
+def _is_of(note: Note, job: Job) -> bool:
+    return (note.deliveries, note.variables) == (job.deliveries, job.variables)
 
 
 def _in_words(error: Exception) -> str:
