@@ -15,7 +15,7 @@ PROJECT = (
 )
 
 
-class DbtProject(BuildHookInterface):  # type: ignore[type-arg]
+class DbtProject(BuildHookInterface):
     """The files of the project below `flagmart/dbt`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -167,7 +167,10 @@ def client(tmp_path: Path) -> Iterator[tuple[Client, Address]]:
 def arguments_below(pid: int) -> Iterator[tuple[str, str]]:
     """The command lines of a process's dbt, as anybody on the machine may read them."""
     listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     for line in listed.stdout.splitlines():
         # not what has begun and is still called as its parent, nor what has ended
@@ -182,8 +185,9 @@ def look_on(processes: list[subprocess.Popen[str]], end: float) -> None:
     time.sleep(0.05)
 
 
-def test_its_four_pipelines_killed_and_started_again_lose_nothing(
-    tmp_path: Path, client: tuple[Client, Address], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("place", ["Segment", "AzureEventHub"])
+def test_its_pipelines_killed_and_started_again_lose_nothing(
+    tmp_path: Path, client: tuple[Client, Address], place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, address = client
     # seven a millisecond, so that the end of every page lies within a tie
@@ -202,12 +206,11 @@ def test_its_four_pipelines_killed_and_started_again_lose_nothing(
     with ExitStack() as stack:
         pipelines = []
         for kind in ("FlagValue", "CustomEvent"):
-            for place in ("Segment", "AzureEventHub"):
-                server = stack.enter_context(running(WRITE_KEY))
-                if place != "Segment":
-                    server.key_header = ("User-Agent", "flagmart")
-                server.delay = PATIENCE
-                pipelines.append(Pipeline(f"{kind}To{place}", server, tmp_path / "data", address))
+            server = stack.enter_context(running(WRITE_KEY))
+            if place != "Segment":
+                server.key_header = ("User-Agent", "flagmart")
+            server.delay = PATIENCE
+            pipelines.append(Pipeline(f"{kind}To{place}", server, tmp_path / "data", address))
 
         # killed in the midst of the first request
         end = time.monotonic() + PATIENCE
@@ -247,13 +250,14 @@ def test_its_four_pipelines_killed_and_started_again_lose_nothing(
             }
             for event in samples
         }
+        end = time.monotonic() + PATIENCE
         processes = [pipeline.start(stack) for pipeline in pipelines]
         while not all(p.events().keys() >= stored[p.event] for p in pipelines):
             look_on(processes, end)
         for process in processes:
             process.terminate()
         said = [process.communicate(timeout=PATIENCE) for process in processes]
-        assert [process.returncode for process in processes] == [0] * 4
+        assert [process.returncode for process in processes] == [0, 0]
 
         for pipeline, (out, talk) in zip(pipelines, said, strict=True):
             check(pipeline, stored[pipeline.event])
@@ -267,7 +271,7 @@ def test_its_four_pipelines_killed_and_started_again_lose_nothing(
     assert all(count > 20 for count in lost.values())
     with capsys.disabled():
         print(
-            f"\n{sum(map(len, stored.values())):,} events to send, every pipeline killed once: "
+            f"\n{sum(map(len, stored.values())):,} events for {place}, both pipelines killed once: "
             f"data-export lost 0, the sample exporter's loop lost {sum(lost.values()):,}"
         )
 
