@@ -21,8 +21,16 @@ with environments as (
 named as (
     select
         *,
+        {% if flagmart.chooses_messages() -%}
+            case when coalesce(is_chosen, 0) = 0 then 'user_has_no_chosen_event' end
+        {%- else -%}
+            {{ flagmart.null_text() }}
+        {%- endif %} as unchosen_message,
         'featbit:' || env_id || ':' || event_id || ':identify' as message_id
     from {{ ref("int_segment__user_traits") }}
+    {% if flagmart.chooses_messages() -%}
+        left join chosen on env_id = chosen_env_id and user_key = chosen_user_key
+    {%- endif %}
     where env_id in (select environments.env_id from environments)
 ),
 
@@ -38,16 +46,8 @@ with_payload as (
             "context": "'{\"active\":false}'",
             "traits": "case when coalesce(user_name, '') = '' then '{}' else "
                 ~ flagmart.json_object({"name": flagmart.json_string("user_name")}) ~ " end",
-        }) }} as payload,
-        {% if flagmart.chooses_messages() -%}
-            case when coalesce(is_chosen, 0) = 0 then 'user_has_no_chosen_event' end
-        {%- else -%}
-            {{ flagmart.null_text() }}
-        {%- endif %} as unchosen_message
+        }) }} as payload
     from named
-    {% if flagmart.chooses_messages() -%}
-        left join chosen on env_id = chosen_env_id and user_key = chosen_user_key
-    {%- endif %}
 )
 
 select
