@@ -21,8 +21,16 @@ with environments as (
 named as (
     select
         *,
+        {% if flagmart.chooses_messages() -%}
+            case when coalesce(is_chosen, 0) = 0 then 'user_has_no_chosen_event' end
+        {%- else -%}
+            {{ flagmart.null_text() }}
+        {%- endif %} as unchosen_message,
         'featbit:' || env_id || ':' || event_id || ':identify' as message_id
     from {{ ref("int_segment__user_traits") }}
+    {% if flagmart.chooses_messages() -%}
+        left join chosen on env_id = chosen_env_id and user_key = chosen_user_key
+    {%- endif %}
     where env_id in (select environments.env_id from environments)
 ),
 
@@ -49,16 +57,8 @@ with_payload as (
             "context": "'{\"active\":false}'",
             "traits": "'{' || name_trait || case when name_trait <> '' and other_traits <> '' then ',' else '' end"
                 ~ " || other_traits || '}'",
-        }) }} as payload,
-        {% if flagmart.chooses_messages() -%}
-            case when coalesce(is_chosen, 0) = 0 then 'user_has_no_chosen_event' end
-        {%- else -%}
-            {{ flagmart.null_text() }}
-        {%- endif %} as unchosen_message
+        }) }} as payload
     from with_traits
-    {% if flagmart.chooses_messages() -%}
-        left join chosen on env_id = chosen_env_id and user_key = chosen_user_key
-    {%- endif %}
 )
 
 select
