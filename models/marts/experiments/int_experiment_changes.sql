@@ -14,6 +14,7 @@
 }}
 
 {%- set leaves_out = var("flagmart_experiment_users_in_two_variations") == "leave_out" %}
+{%- set still_counted = "(units.crossed_on is null or cast(metrics.occurred_at as date) < units.crossed_on)" if leaves_out else "true" %}
 
 with experiments as (
     {{ flagmart.experiments_to_read(ref("int_experiments")) }}
@@ -214,9 +215,7 @@ unit_days as (
     where
         metrics.occurred_at >= units.exposed_at
         and (units.direction = 1 or metrics.ingested_at <= units.read_until)
-        {% if leaves_out %}
-            and (units.crossed_on is null or cast(metrics.occurred_at as date) < units.crossed_on)
-        {% endif %}
+        and {{ still_counted }}
     group by
         metrics.experiment_no,
         units.direction,
