@@ -14,7 +14,8 @@
 }}
 
 {%- set leaves_out = var("flagmart_experiment_users_in_two_variations") == "leave_out" %}
-{%- set still_counted = "(units.crossed_on is null or cast(metrics.occurred_at as date) < units.crossed_on)" if leaves_out else "true" %}
+{%- set not_crossed = "(units.crossed_on is null or cast(metrics.occurred_at as date) < units.crossed_on)" %}
+{%- set still_counted = not_crossed if leaves_out else "true" %}
 
 with experiments as (
     {{ flagmart.experiments_to_read(ref("int_experiments")) }}
