@@ -19,8 +19,8 @@ from support.segment_server import running
 START_PAGE = ROOT / "docs/start.md"
 KEY = "key-of-the-documentation"
 COMMANDS = "sh"
-LANGUAGES = {COMMANDS, "sql", "yaml", "json", "csv", "text", "python"}
-NOT_RUN = 11
+LANGUAGES = {COMMANDS, "sql", "yaml", "json", "csv", "text", "python", "ini"}
+NOT_RUN = 12
 """Blocks that cannot run here. One more must be meant: change the number with it."""
 
 
