@@ -138,7 +138,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Built]
             build(
                 *("--select", "+fct_evaluation_chart_points", "int_asked_evaluation_chart"),
                 *("int_asked_evaluation_chart_points", "int_asked_evaluation_chart_users"),
-                "dim_flag_variations",
+                "fct_served_variations",
                 data=root,
                 project=project,
                 env=env,

@@ -36,7 +36,7 @@ RELATIONS = (
     "int_evaluation_chart_edges",
     "fct_evaluation_chart_points",
     "fct_evaluation_chart_users",
-    "dim_flag_variations",
+    "fct_served_variations",
     "fct_exposures",
     "fct_experiment_daily",
     "fct_experiment_results",

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from flagmart.report.windows import Range
     from flagmart.warehouse.protocol import Relation, Warehouse
 
-_VARIATIONS = "dim_flag_variations"
-_OF_VARIATION = ("env_id", "flag_key", "variation_id", "variation_value")
+_VARIATIONS = "fct_served_variations"
+_OF_VARIATION = ("env_id", "flag_key", "variation_id", "variation_label")
 _MOMENTS = ("first_evaluated_at", "last_evaluated_at")
 _SERIES = ("env_id", "flag_key", "variation_id", "interval_index", "interval_start_local")
 _UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", re.IGNORECASE)
@@ -165,8 +165,10 @@ def _flags(reader: Warehouse, relation: Relation) -> dict[str, list[FlagInEnv]]:
 
 
 def _named(rows: list[dict[str, Any]]) -> tuple[Variation, ...]:
-    """Variations by the value they serve, where that is known, else by the id or its beginning."""
-    names = [row["variation_value"] or _short(row["variation_id"]) for row in rows]
+    """Variations by their labels; where that is the id, by its beginning."""
+    names = [
+        _short(row["variation_id"]) if _is_unnamed(row) else row["variation_label"] for row in rows
+    ]
     return tuple(
         Variation(row["variation_id"], name if names.count(name) == 1 else _both(name, row))
         for name, row in zip(names, rows, strict=True)
@@ -177,9 +179,13 @@ def _short(variation: str) -> str:
     return f"{variation[:8]}…" if _UUID.match(variation) else variation
 
 
+def _is_unnamed(row: dict[str, Any]) -> bool:
+    return bool(row["variation_label"] == row["variation_id"])
+
+
 def _both(name: str, row: dict[str, Any]) -> str:
-    """What tells it apart from a variation that serves the same, or whose id begins so."""
-    return f"{name} ({row['variation_id']})" if row["variation_value"] else row["variation_id"]
+    """What tells it apart from a variation of the same name, or whose id begins so."""
+    return row["variation_id"] if _is_unnamed(row) else f"{name} ({row['variation_id']})"
 
 
 def _local(moment: datetime, zone: str) -> str:

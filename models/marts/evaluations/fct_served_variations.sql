@@ -36,14 +36,29 @@ summed as (
         ]) }}) as last_said
     from evaluated
     group by env_id, flag_key, variation_id
+),
+
+said as (
+    select
+        *,
+        nullif({{ flagmart.part_of("last_said", 4) }}, '') as last_value
+    from summed
 )
 
 select
-    env_id,
-    flag_key,
-    variation_id,
-    nullif({{ flagmart.part_of("last_said", 4) }}, '') as variation_value,
-    first_evaluated_at,
-    last_evaluated_at,
-    evaluations
-from summed
+    said.env_id as env_id,
+    said.flag_key as flag_key,
+    said.variation_id as variation_id,
+    said.last_value as variation_value,
+    {{ flagmart.first_filled([
+        "nullif(labels.variation_label, said.variation_id)", "said.last_value", "said.variation_id"
+    ]) }} as variation_label,
+    said.first_evaluated_at as first_evaluated_at,
+    said.last_evaluated_at as last_evaluated_at,
+    said.evaluations as evaluations
+from said
+left join {{ ref("dim_variations") }} as labels
+    on
+        said.env_id = labels.env_id
+        and said.flag_key = labels.flag_key
+        and said.variation_id = labels.variation_id
