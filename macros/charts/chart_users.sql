@@ -67,9 +67,9 @@
         flag_key,
         variation_id,
         interval_index,
-        {{ flagmart.never_null(flagmart.timestamp_from_ms("interval_start_ms")) }} as interval_start_at,
-        {{ flagmart.never_null(flagmart.timestamp_from_ms("interval_end_ms")) }} as interval_end_at,
-        {{ flagmart.never_null("interval_start_local") }} as interval_start_local,
+        {{ flagmart.timestamp_from_ms(flagmart.never_null("filled.interval_start_ms")) }} as interval_start_at,
+        {{ flagmart.timestamp_from_ms(flagmart.never_null("filled.interval_end_ms")) }} as interval_end_at,
+        {{ flagmart.never_null("filled.interval_start_local") }} as interval_start_local,
         is_partial,
         users,
         new_users
