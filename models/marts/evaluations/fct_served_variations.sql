@@ -43,22 +43,29 @@ said as (
         *,
         nullif({{ flagmart.part_of("last_said", 4) }}, '') as last_value
     from summed
+),
+
+named as (
+    select
+        env_id as named_env_id,
+        flag_key as named_flag_key,
+        variation_id as named_id,
+        nullif(variation_label, variation_id) as given_name
+    from {{ ref("dim_variations") }}
 )
 
 select
-    said.env_id as env_id,
-    said.flag_key as flag_key,
-    said.variation_id as variation_id,
+    said.env_id,
+    said.flag_key,
+    said.variation_id,
     said.last_value as variation_value,
-    {{ flagmart.first_filled([
-        "nullif(labels.variation_label, said.variation_id)", "said.last_value", "said.variation_id"
-    ]) }} as variation_label,
-    said.first_evaluated_at as first_evaluated_at,
-    said.last_evaluated_at as last_evaluated_at,
-    said.evaluations as evaluations
+    {{ flagmart.first_filled(["named.given_name", "said.last_value", "said.variation_id"]) }} as variation_label,
+    said.first_evaluated_at,
+    said.last_evaluated_at,
+    said.evaluations
 from said
-left join {{ ref("dim_variations") }} as labels
+left join named
     on
-        said.env_id = labels.env_id
-        and said.flag_key = labels.flag_key
-        and said.variation_id = labels.variation_id
+        said.env_id = named.named_env_id
+        and said.flag_key = named.named_flag_key
+        and said.variation_id = named.named_id
