@@ -28,7 +28,11 @@ EVENTS = """
         uuid()::varchar as event_id, '{env}' as env_id, 'evaluation' as outcome,
         'FlagValue' as event, 'flag-' || hash(n * 3 + {salt}) % {experiments} as flag_key,
         'user-' || hash(n * 7 + {salt}) % {users} as user_key,
-        'variation-' || hash(flag_key || user_key) % 2 as variation_id, true as send_to_experiment,
+        -- one in 500 is of the other variation, so of users with ten about one in 50 sees both
+        'variation-' || (
+            hash(flag_key || user_key) % 2 + (hash(n * 17 + {salt}) % 500 = 0)::ubigint
+        ) % 2 as variation_id,
+        true as send_to_experiment,
         moment as occurred_at, moment::date as occurred_on, timestamp '{landed}' as ingested_at
     from (
         select n, timestamp '{start}' + to_milliseconds(n * {days} * 86400000 // {evaluations})
@@ -52,7 +56,7 @@ RIVAL = """
     with exposed as (
         select
             experiment_key, metric_event, aggregation, ends_at, user_key,
-            arg_min(variation_id, occurred_at) as variation, min(occurred_at) as exposed_at,
+            min({'at': occurred_at, 'id': event_id, 'variation': variation_id}) as first_sight,
             min(variation_id) <> max(variation_id) as in_two
         from base_featbit__events as e
         inner join int_experiments as x on e.env_id = x.env_id and e.flag_key = x.flag_key
@@ -70,18 +74,22 @@ RIVAL = """
             end as value
         from base_featbit__events as m
         inner join exposed as x on m.event_name = metric_event and m.user_key = x.user_key
-        where outcome = 'metric' and occurred_at >= exposed_at and occurred_at < ends_at
+        where outcome = 'metric' and occurred_at >= first_sight.at and occurred_at < ends_at
         group by all
     )
     select
-        experiment_key, variation, count(*) as users, count(value) as conversions,
+        experiment_key, first_sight.variation as variation,
+        count(*) as users, count(value) as conversions,
         coalesce(sum(value), 0) as value_sum, coalesce(sum(value * value), 0) as squares,
         count_if(in_two) as in_two
     from exposed
     left join contributed using (experiment_key, user_key)
     group by all
 """
-"""What one would write by hand: floats, and ties in any order."""
+"""What one would write by hand, in floats; it has to give the same rows as ours (`_agree`).
+
+So of evaluations in one instant the smallest id is the first here, too.
+"""
 
 
 def _events(evaluations: int, users: int, *, start: str, days: int, landed: str, salt: int) -> str:
@@ -108,7 +116,9 @@ def _seed(project: Path) -> None:
         for number in range(EXPERIMENTS):
             of = AGGREGATIONS[number % len(AGGREGATIONS)]
             row = [f"experiment-{number}", ENV, f"flag-{number}", f"metric-{number}", of]
-            writer.writerow([*row, "higher", "variation-0", "2026-01-01", "2026-03-01", "", ""])
+            # none begins or ends as the next does
+            window = [f"2026-{month}-0{1 + number % 3} 0{number % 10}:30" for month in ("01", "03")]
+            writer.writerow([*row, "higher", "variation-0", *window, "", ""])
 
 
 def _cpu_s(engine: duckdb.DuckDBPyConnection, statements: list[str]) -> float:
@@ -184,6 +194,7 @@ def _agree(engine: duckdb.DuckDBPyConnection) -> None:
         "on theirs.experiment_key = ours.experiment_key and variation = variation_id "
         "where theirs.users is distinct from ours.users "
         "or theirs.conversions is distinct from ours.conversions "
+        "or theirs.in_two is distinct from ours.users_in_two_variations "
         "or abs(theirs.value_sum - ours.value_sum) > 1e-6 "
         "or abs(theirs.squares / ours.value_sum_squares - 1) > 1e-9"
     ).fetchall()

@@ -1,6 +1,10 @@
 {% macro begin_build() -%}
     {#- Notes in the engine that a dbt run has begun, so that nothing is delivered from one that never ended. Runs before
         every dbt run that changes or judges tables. -#}
+    {%- if flags.WHICH == "freshness" -%}
+        {#- changes no table and judges none: an old landing is no fault of what was built from it -#}
+        {{ return("select 1 as no_build_begins") }}
+    {%- endif -%}
     {{ return(adapter.dispatch("begin_build", "flagmart")()) }}
 {%- endmacro %}
 

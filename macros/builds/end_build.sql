@@ -1,6 +1,9 @@
 {% macro end_build(results) -%}
     {#- Notes in the engine how each node of this dbt run ended, and that the run did; a node's status stays until it runs
         again, so that a later run of something else does not hide a failure. `results` is dbt's own, in on-run-end. -#}
+    {%- if flags.WHICH == "freshness" -%}
+        {{ return("select 1 as no_build_ends") }}
+    {%- endif -%}
     {{ return(adapter.dispatch("end_build", "flagmart")(results)) }}
 {%- endmacro %}
 

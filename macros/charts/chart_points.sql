@@ -31,40 +31,7 @@
     ),
 
     {% else -%}
-    -- the quarter hours that each interval touches
-    with touched as (
-        select
-            edges.chart_name,
-            charts.env_id as chart_env_id,
-            coalesce(charts.flag_key, '') as chart_flag_key,
-            edges.interval_index,
-            edges.intervals,
-            edges.interval_start_ms,
-            edges.interval_end_ms,
-            {{ flagmart.bucket_start_ms("edges.interval_start_ms", quarter_hour_ms) }} as first_bucket_ms,
-            {{ flagmart.integers_below(
-                flagmart.interval_index(
-                    "edges.interval_end_ms - 1",
-                    flagmart.bucket_start_ms("edges.interval_start_ms", quarter_hour_ms),
-                    quarter_hour_ms,
-                ) ~ " + 1"
-            ) }} as step
-        from {{ edges }} as edges
-        inner join {{ charts }} as charts on edges.chart_name = charts.chart_name
-    ),
-
-    quarter_hours as (
-        select
-            chart_name,
-            chart_env_id,
-            chart_flag_key,
-            interval_index,
-            intervals,
-            interval_start_ms,
-            interval_end_ms,
-            first_bucket_ms + step * {{ quarter_hour_ms }} as bucket_start_ms
-        from touched
-    ),
+    with {{ flagmart.chart_quarter_hours(charts, edges) }},
 
     -- what the quarter hours that an edge or an end cuts fall into: the pieces from one cut to the next
     cuts as (
@@ -205,17 +172,23 @@
     filled as ({{ flagmart.fill_gaps("drawn", edges) }})
 
     select
-        chart_name,
-        env_id,
-        flag_key,
-        variation_id,
-        interval_index,
-        {{ flagmart.timestamp_from_ms("interval_start_ms") }} as interval_start_at,
-        {{ flagmart.timestamp_from_ms("interval_end_ms") }} as interval_end_at,
-        interval_start_local,
-        is_partial,
-        evaluations
+        filled.chart_name as chart_name,
+        filled.env_id as env_id,
+        filled.flag_key as flag_key,
+        filled.variation_id as variation_id,
+        {{ flagmart.first_filled(["labels.variation_label", "filled.variation_id"]) }} as variation_label,
+        filled.interval_index as interval_index,
+        {{ flagmart.timestamp_from_ms("filled.interval_start_ms") }} as interval_start_at,
+        {{ flagmart.timestamp_from_ms("filled.interval_end_ms") }} as interval_end_at,
+        filled.interval_start_local as interval_start_local,
+        filled.is_partial as is_partial,
+        filled.evaluations as evaluations
     from filled
+    left join {{ ref("flagmart", "dim_variations") }} as labels
+        on
+            filled.env_id = labels.env_id
+            and filled.flag_key = labels.flag_key
+            and filled.variation_id = labels.variation_id
 {%- endmacro %}
 
 {% macro of_wanted_flag(flag_key, charts, only_flag) -%}

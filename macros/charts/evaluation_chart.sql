@@ -77,6 +77,7 @@
         env_id,
         flag_key,
         variation_id,
+        variation_label,
         interval_index,
         interval_start_at,
         interval_end_at,

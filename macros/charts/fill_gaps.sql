@@ -1,15 +1,15 @@
-{% macro fill_gaps(drawn, edges) -%}
-    {#- Zeros where a series has no evaluations: a row for each series of `drawn` and each interval of its chart. `drawn` names a
-        relation or CTE of chart_name, env_id, flag_key, variation_id, interval_index, intervals (how many the chart has) and
-        evaluations, above 0; `edges` one with the columns of `chart_edges`, which the rows get, too. -#}
-    {{ adapter.dispatch("fill_gaps", "flagmart")(drawn, edges) }}
+{% macro fill_gaps(drawn, edges, measures=["evaluations"]) -%}
+    {#- Zeros where a series has none of what is counted: a row for each series of `drawn` and each interval of its chart. `drawn`
+        names a relation or CTE of chart_name, env_id, flag_key, variation_id, interval_index, intervals (how many the chart has)
+        and the `measures`; `edges` one with the columns of `chart_edges`, which the rows get, too. -#}
+    {{ adapter.dispatch("fill_gaps", "flagmart")(drawn, edges, measures) }}
 {%- endmacro %}
 
-{% macro default__fill_gaps(drawn, edges) -%}
+{% macro default__fill_gaps(drawn, edges, measures) -%}
     {{ flagmart.no_variant("fill_gaps") }}
 {%- endmacro %}
 
-{% macro duckdb__fill_gaps(drawn, edges) -%}
+{% macro duckdb__fill_gaps(drawn, edges, measures) -%}
     select
         series.chart_name,
         series.env_id,
@@ -19,8 +19,10 @@
         edges.interval_start_ms,
         edges.interval_end_ms,
         edges.interval_start_local,
-        edges.is_partial,
-        coalesce(drawn.evaluations, 0) as evaluations
+        edges.is_partial
+        {%- for measure in measures %},
+        coalesce(drawn.{{ measure }}, 0) as {{ measure }}
+        {%- endfor %}
     from (select distinct chart_name, env_id, flag_key, variation_id from {{ drawn }}) as series
     inner join {{ edges }} as edges on series.chart_name = edges.chart_name
     left join {{ drawn }} as drawn
@@ -32,7 +34,7 @@
             and edges.interval_index = drawn.interval_index
 {%- endmacro %}
 
-{% macro clickhouse__fill_gaps(drawn, edges) -%}
+{% macro clickhouse__fill_gaps(drawn, edges, measures) -%}
     {#- Works out anew each mention of `drawn`, so that there is one: from each interval with evaluations on to the next one, and
         from the first back to the chart's start. On DuckDB this takes three times as long as the join. -#}
     with spans as (
@@ -56,7 +58,9 @@
             flag_key,
             variation_id,
             interval_index as drawn_index,
-            evaluations,
+            {% for measure in measures -%}
+            {{ measure }},
+            {% endfor -%}
             first_index,
             {{ flagmart.integers_below("next_index - first_index") }} as step
         from spans
@@ -71,8 +75,10 @@
         edges.interval_start_ms as interval_start_ms,
         edges.interval_end_ms as interval_end_ms,
         edges.interval_start_local as interval_start_local,
-        edges.is_partial as is_partial,
-        if(edges.interval_index = filled.drawn_index, filled.evaluations, 0) as evaluations
+        edges.is_partial as is_partial
+        {%- for measure in measures %},
+        if(edges.interval_index = filled.drawn_index, filled.{{ measure }}, 0) as {{ measure }}
+        {%- endfor %}
     from filled
     inner join {{ edges }} as edges
         on

@@ -10,7 +10,7 @@
     {#- Deliveries that are built only where they are asked for: name to the model that says which events it leaves out, or none
         where it leaves out none. -#}
     {{ return({
-        "event_hub_events": none,
+        "event_hub_events": "int_event_hubs__events",
         "statsig_log_events": "int_statsig__events",
         "mixpanel_events": "int_mixpanel__events",
         "amplitude_events": "int_amplitude__events",

@@ -9,9 +9,12 @@
 {%- endmacro %}
 
 {% macro duckdb__json_string(text) -%}
-    replace(
-        replace(coalesce(cast(to_json({{ text }}) as varchar), 'null'), chr(8232), '\u2028'), chr(8233), '\u2029'
-    )
+    {#- looked for before they are replaced: a replace copies what it is given, though nothing is found -#}
+    case
+        when contains({{ text }}, chr(8232)) or contains({{ text }}, chr(8233))
+            then replace(replace(cast(to_json({{ text }}) as varchar), chr(8232), '\u2028'), chr(8233), '\u2029')
+        else coalesce(cast(to_json({{ text }}) as varchar), 'null')
+    end
 {%- endmacro %}
 
 {% macro clickhouse__json_string(text) -%}

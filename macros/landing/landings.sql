@@ -4,5 +4,6 @@
     {{ return([
         {"name": "featbit_events", "rows": "landed_events", "runs": "ingest_runs"},
         {"name": "prefab_counters", "rows": "landed_prefab_counters", "runs": "prefab_ingest_runs"},
+        {"name": "featbit_versions", "rows": "landed_versions", "runs": "version_ingest_runs"},
     ]) }}
 {%- endmacro %}

@@ -41,5 +41,6 @@ select
     {{ flagmart.never_null("occurred_on") }} as occurred_on,
     {{ flagmart.epoch_ms("client_time") }} as occurred_ms,
     ingested_at,
-    source_ingested_at
+    source_ingested_at,
+    {{ flagmart.unchosen_message() }} as unchosen_message
 from accepted

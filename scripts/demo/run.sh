@@ -44,4 +44,5 @@ Everything lies in $data:
   $data/segment_received.jsonl     what the stand-in for Segment received
   $data/rejects/                   lines that were no events, with reasons
 Look further with  FLAGMART_DATA=$data .venv/bin/flagmart status
+and at a page of it with  FLAGMART_DATA=$data .venv/bin/flagmart report --out $data/site  (docs/report.md says what it needs)
 EOT

@@ -1,7 +1,7 @@
 """What comes from the environment: where the data lies, which engine, what time it is."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -50,6 +50,16 @@ class DataFolder:
     def checkpoints(self) -> Path:
         """How far each store has been read; safe to lose, its ids are looked at again."""
         return self.root / "checkpoints"
+
+    @property
+    def dbt(self) -> Path:
+        """What dbt writes beside the tables where the project is the installed one."""
+        return self.root / "dbt"
+
+    @property
+    def cache(self) -> Path:
+        """What takes long to make and never differs; safe to lose."""
+        return self.root / "cache"
 
     @property
     def locks(self) -> Path:
@@ -108,20 +118,23 @@ def engine() -> Engine:
 
 @dataclass(frozen=True)
 class ClickHouse:
-    """Where ClickHouse's HTTP interface is, who asks, and in which databases."""
+    """Where a ClickHouse's HTTP interface is, who asks, and in which database."""
 
     host: str
     port: int
     user: str
     password: str = field(repr=False)
     database: str
-    """What dbt builds goes here; beside it lie the databases of the landing and of build notes."""
     secure: bool
     """HTTPS; the server's certificate is always verified."""
+    named_by: str
+    """What the variables begin with that name the server."""
+    password_in: str
+    """The variable that holds the password."""
 
     @property
     def landing(self) -> str:
-        """The landing's database; as the macro `landing_schema` names it."""
+        """The landing's database, beside dbt's own; as the macro `landing_schema` names it."""
         return f"{self.database}_landing"
 
     @property
@@ -133,25 +146,68 @@ class ClickHouse:
         return f"ClickHouse at {self.host}:{self.port}"
 
 
+_CLICKHOUSE = "FLAGMART_CLICKHOUSE"
+_CLICKHOUSE_PASSWORD = "DBT_ENV_SECRET_CLICKHOUSE_PASSWORD"  # noqa: S105 - a variable's name
+_FEATBIT = "FLAGMART_FEATBIT_CLICKHOUSE"
+_FEATBIT_PASSWORD = "DBT_ENV_SECRET_FEATBIT_CLICKHOUSE_PASSWORD"  # noqa: S105
+
+
 def clickhouse() -> ClickHouse:
     """ClickHouse as the environment names it: the variables and defaults of `profiles.yml`.
+
+    dbt builds in its database; beside it lie those of the landing and of build notes.
 
     Raises:
         UsageError: `FLAGMART_CLICKHOUSE_PORT` or `FLAGMART_CLICKHOUSE_SECURE` has no such value.
     """
-    secure = os.environ.get("FLAGMART_CLICKHOUSE_SECURE") or "false"
+    return _clickhouse(_CLICKHOUSE, _CLICKHOUSE_PASSWORD, "flagmart")
+
+
+def featbit_clickhouse() -> ClickHouse:
+    """FeatBit's own ClickHouse, and the database with its events.
+
+    Where `FLAGMART_FEATBIT_CLICKHOUSE_HOST` names no other, it is the server that flagmart's own
+    tables are on. What is said of one server is never sent to another one.
+
+    Raises:
+        UsageError: no server is named, or a variable has no such value.
+    """
+    database = os.environ.get(f"{_FEATBIT}_DATABASE") or "featbit"
+    if os.environ.get(f"{_FEATBIT}_HOST"):
+        return _clickhouse(_FEATBIT, _FEATBIT_PASSWORD, database)
+    if engine() is not Engine.CLICKHOUSE and not os.environ.get(f"{_CLICKHOUSE}_HOST"):
+        raise UsageError(
+            f"no ClickHouse is named; set {_FEATBIT}_HOST, and where they differ from the defaults "
+            f"_PORT, _USER, _DATABASE and _SECURE; the password goes into {_FEATBIT_PASSWORD}"
+        )
+    server = replace(clickhouse(), database=database)
+    if not os.environ.get(f"{_FEATBIT}_USER"):
+        return server
+    return replace(
+        server,
+        user=os.environ[f"{_FEATBIT}_USER"],
+        password=os.environ.get(_FEATBIT_PASSWORD, ""),
+        named_by=_FEATBIT,
+        password_in=_FEATBIT_PASSWORD,
+    )
+
+
+def _clickhouse(prefix: str, password_in: str, database: str) -> ClickHouse:
+    secure = os.environ.get(f"{prefix}_SECURE") or "false"
     if secure not in ("true", "false"):
-        raise UsageError(f"FLAGMART_CLICKHOUSE_SECURE={secure!r} is neither true nor false")
-    port = os.environ.get("FLAGMART_CLICKHOUSE_PORT") or ("8443" if secure == "true" else "8123")
+        raise UsageError(f"{prefix}_SECURE={secure!r} is neither true nor false")
+    port = os.environ.get(f"{prefix}_PORT") or ("8443" if secure == "true" else "8123")
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-        raise UsageError(f"FLAGMART_CLICKHOUSE_PORT={port!r} is no port; write it like 8123")
+        raise UsageError(f"{prefix}_PORT={port!r} is no port; write it like 8123")
     return ClickHouse(
-        host=os.environ.get("FLAGMART_CLICKHOUSE_HOST") or "127.0.0.1",
+        host=os.environ.get(f"{prefix}_HOST") or "127.0.0.1",
         port=int(port),
-        user=os.environ.get("FLAGMART_CLICKHOUSE_USER") or "default",
-        password=os.environ.get("DBT_ENV_SECRET_CLICKHOUSE_PASSWORD", ""),
-        database=os.environ.get("FLAGMART_CLICKHOUSE_DATABASE") or "flagmart",
+        user=os.environ.get(f"{prefix}_USER") or "default",
+        password=os.environ.get(password_in, ""),
+        database=os.environ.get(f"{prefix}_DATABASE") or database,
         secure=secure == "true",
+        named_by=prefix,
+        password_in=password_in,
     )
 
 

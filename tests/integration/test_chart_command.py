@@ -12,8 +12,12 @@ from typing import Any
 import pytest
 
 from flagmart.charts.points import COLUMNS, Asked, draw
+from flagmart.delivery.deliveries import read_relations
 from flagmart.errors import FlagmartError, UsageError
+from flagmart.report import flags, windows
 from flagmart.settings import DataFolder
+from flagmart.talk import printable
+from flagmart.warehouse import open_reader
 from support.clickhouse.server import running
 from support.clickhouse_target import client, environment, rows
 from support.command import flagmart
@@ -98,6 +102,11 @@ def evaluation(number: int, flag: str, env: str, variation: str) -> dict[str, An
     )
 
 
+def flag(key: str, **names: str) -> dict[str, Any]:
+    variations = [{"id": each, "name": name, "value": "x"} for each, name in names.items()]
+    return {"envId": ENV, "key": key, "variations": variations}
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Built]]:
     root = tmp_path_factory.mktemp("chart")
@@ -116,6 +125,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Built]
         for n in range(600)
     )
     source.write_text(lines(*evaluations), encoding="utf-8")
+    known = root / "flags.jsonl"
+    known.write_text(lines(flag("checkout", v0="off", v1="on"), flag(HOSTILE, v0=HOSTILE)))
     with running(root / "clickhouse") as address, ThreadPoolExecutor() as both:
         ADDRESS[:] = [address]
 
@@ -123,9 +134,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Built]
             env = environment(address, "chart_command") if engine == "clickhouse" else None
             target = {"DBT_TARGET_PATH": str(root / ("target" if env is None else "target-other"))}
             flagmart("ingest", "files", str(source), data=root, env=env)
+            flagmart("ingest", "flags", str(known), data=root, env=env)
             build(
                 *("--select", "+fct_evaluation_chart_points", "int_asked_evaluation_chart"),
-                "int_asked_evaluation_chart_points",
+                *("int_asked_evaluation_chart_points", "int_asked_evaluation_chart_users"),
+                "fct_served_variations",
                 data=root,
                 project=project,
                 env=env,
@@ -169,8 +182,17 @@ def test_the_same_as_text(built: dict[str, Built]) -> None:
     assert len(table) == len(right)
     assert table[0].split()[0] == "2023-12-12T01:07:00-06:00"
     assert sum(line.endswith("partial") for line in table) == 2
+    # of the two variations only one has landed with the flag
+    called = {HOSTILE, "v1"}
+    assert {
+        point["variation_label"] for point in json.loads(one.run(asked, "--output", "json"))
+    } == called
+    assert all(any(f"  {printable(name)}  " in line for line in table) for name in called)
     picture = one.run(asked, "--output", "bars")
-    assert max(map(len, picture.splitlines())) <= 80
+    # names may be of any length
+    named = [line for line in picture.splitlines() if "evaluations, at most" in line]
+    assert {line.rpartition(": ")[0] for line in named} == {printable(name) for name in called}
+    assert max(len(line) for line in picture.splitlines() if line not in named) <= 80
     assert picture.splitlines()[-1] == "12 intervals; the last is cut short by the end"
 
 
@@ -200,6 +222,26 @@ def test_a_chart_that_cannot_be_drawn_says_why_and_the_mend(one: Built) -> None:
         with pytest.raises(UsageError) as raised:
             draw(replace(good, **changes), ROOT, data, 0)
         assert told in str(raised.value)
+
+
+def test_a_report_reads_the_same_on_both(
+    built: dict[str, Built], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # ClickHouse plans each statement for seconds, so one range in one zone
+    monkeypatch.setattr(windows, "RANGES", windows.RANGES[2:3])
+    found = []
+    for one in built.values():
+        for name, value in {"DBT_TARGET": one.engine, **one.env}.items():
+            monkeypatch.setenv(name, value)
+        with open_reader(DataFolder(one.data), 0, print) as reader:
+            found.append(flags.read(reader, read_relations(ROOT), ["America/Chicago"]))
+    assert found[0] == found[1]
+    drawn = found[0].drawn["America/Chicago"]["30d"]
+    everyone = drawn.users[ENV, HOSTILE, flags.ANY]
+    # there is one user only, in whatever variation
+    assert max(everyone) == 1
+    assert drawn.new_users[ENV, HOSTILE, flags.ANY] == 1
+    assert sum(map(sum, drawn.evaluations.values())) == 600
 
 
 def test_a_window_without_evaluations_is_an_empty_table(one: Built) -> None:

@@ -1,5 +1,6 @@
 """Exports from ClickHouse: to the last byte what DuckDB delivers, and only what is new."""
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
@@ -103,6 +104,30 @@ def test_both_engines_deliver_the_same_bytes(both: Both) -> None:
     assert {place["unsent"] for place in status["places"]} == {0}
     for name in ("ingest", "events", "chart_points", "exports", "exclusions", "accounts"):
         assert status[name] == duck[name], name
+
+
+def test_both_engines_plan_the_same_purge(both: Both) -> None:
+    """Of deliveries as the models make them, of a stream with faults."""
+    named = ("segment_tracks", "statsig_events", "hackle_events")
+    plans = []
+    for place in (both.duck, both.click):
+        asked = [
+            "purge-plan",
+            *("--store", "postgres", "--table", "events"),
+            *(part for name in named for part in ("--delivered-to", name)),
+        ]
+        text = flagmart(*asked, data=place.data, env=place.environment)
+        counts = json.loads(
+            flagmart(*asked, "--output", "json", data=place.data, env=place.environment)
+        )
+        for one in counts["deliveries"]:
+            one.pop("where")
+            known = sum(value for value in one.values() if isinstance(value, int))
+            assert known == counts["landed"] - counts["odd_ids"]
+            assert one["delivered"] >= counts["planned"] == text.count("-") // 4 > 1_000
+            assert one["rejected"] > 0
+        plans.append((text, counts))
+    assert plans[0] == plans[1]
 
 
 @pytest.mark.parametrize(

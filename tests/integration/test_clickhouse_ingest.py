@@ -465,7 +465,7 @@ def test_a_client_that_is_not_installed_is_named(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "clickhouse_connect", None)
-    with pytest.raises(FlagmartError, match=r"needs ClickHouse's client; install it with .*pip"):
+    with pytest.raises(FlagmartError, match=r"client that is not installed; install it with .*pip"):
         place.land(lines(event(1)))
 
 

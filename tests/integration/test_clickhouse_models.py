@@ -11,8 +11,9 @@ from support.clickhouse.server import Address, running
 from support.clickhouse_target import client as client_of
 from support.clickhouse_target import environment, rows
 from support.command import START, flagmart
-from support.dbt_project import build, run_dbt
+from support.dbt_project import build, query, run_dbt
 from support.relations import different, on_clickhouse, on_duckdb
+from support.versions import write_exports
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +53,20 @@ def test_both_engines_give_the_same_rows(
         at = START + timedelta(minutes=number)
         flagmart("ingest", "files", str(slice_), data=tmp_path, at=at)
         flagmart("ingest", "files", str(slice_), data=tmp_path, at=at, env=target)
+        for kind, path in zip(
+            ("flags", "users"), write_exports(part, number, tmp_path), strict=True
+        ):
+            flagmart("ingest", kind, str(path), data=tmp_path, at=at)
+            flagmart("ingest", kind, str(path), data=tmp_path, at=at, env=target)
         build(data=tmp_path)
         build(data=tmp_path, env=target)
     assert different(on_duckdb(tmp_path), on_clickhouse(tmp_path, client, "flagmart-tests")) == {}
+    known = "variation_label <> variation_id"
+    assert query(tmp_path, f"select count(*) from fct_evaluation_chart_points where {known}") > [
+        (100,)
+    ]
+    for table in ("dim_flags", "dim_variations", "dim_users"):
+        assert query(tmp_path, f"select count(*) from {table}") > [(3,)]
     assert rows(client, "describe `flagmart-tests_landing`.featbit_events") == columns
     assert columns == rows(client, "describe `flagmart-tests_landing`.landed_events")
 

@@ -1,51 +1,32 @@
 """What dbt compiles for ClickHouse is read by sqlfluff as ClickHouse reads it, and not only run."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from support.clickhouse.server import running
-from support.dbt_project import ROOT, build, run_dbt
-
-SQLFLUFF = ROOT / ".venv" / "bin" / "sqlfluff"
-
-
-def lint(path: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            *(SQLFLUFF, "lint", "--nocolor", "--disable-progress-bar", "--ignore-local-config"),
-            *("--config", ROOT / ".sqlfluff-clickhouse", path),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+from support.clickhouse_sql import compiled, faults, written_line
+from support.clickhouse_target import environment
+from support.dbt_project import ROOT
 
 
 def test_what_is_compiled_for_clickhouse_parses(tmp_path: Path) -> None:
     with running(tmp_path / "clickhouse") as address:
-        target = {
-            "DBT_TARGET": "clickhouse",
-            "FLAGMART_CLICKHOUSE_HOST": address.host,
-            "FLAGMART_CLICKHOUSE_PORT": str(address.port),
-            "FLAGMART_CLICKHOUSE_USER": address.user,
-            "FLAGMART_CLICKHOUSE_DATABASE": "flagmart_lint",
-            "DBT_ENV_SECRET_CLICKHOUSE_PASSWORD": address.password,
-        }
-        # incremental models compile to their second run, which has more to it, once they are there
-        every = ("--vars", "{flagmart_further_deliveries: all, flagmart_experiment_tools: all}")
-        chosen = ("--select", "+config.materialized:incremental")
-        build(*chosen, *every, data=tmp_path, env=target)
-        ran = run_dbt("compile", "--exclude", "test_type:unit", *every, data=tmp_path, env=target)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-    compiled = tmp_path / "target-other/compiled/flagmart"
+        folder = compiled(tmp_path, environment(address, "flagmart_lint"))
     written = {path.relative_to(ROOT) for path in (ROOT / "models").rglob("*.sql")}
-    assert written <= {path.relative_to(compiled) for path in compiled.rglob("*.sql")}
-    counts = compiled / "models/marts/evaluations/fct_evaluation_counts.sql"
-    assert "touched as (" in counts.read_text(encoding="utf-8")
-    found = lint(compiled)
-    assert found.returncode == 0, found.stdout + found.stderr
+    assert written <= {path.relative_to(folder) for path in folder.rglob("*.sql")}
+    counts = folder / "models/marts/evaluations/fct_evaluation_counts.sql"
+    made = counts.read_text(encoding="utf-8")
+    assert "touched as (" in made
+    assert faults(folder) == []
+
+    # a remark stands at the line that was written, whatever macros made of those before it
+    source = (ROOT / counts.relative_to(folder)).read_text(encoding="utf-8")
+    last = "from counted"
+    assert source.splitlines().count(last) == made.splitlines().count(last) == 1
+    line = made.splitlines().index(last) + 1
+    assert line != source.splitlines().index(last) + 1
+    assert written_line(source, made, line) == source.splitlines().index(last) + 1
 
 
 @pytest.mark.parametrize(
@@ -61,6 +42,14 @@ def test_what_is_compiled_for_clickhouse_parses(tmp_path: Path) -> None:
 def test_sql_that_is_wrong_is_found(tmp_path: Path, sql: str, rule: str) -> None:
     path = tmp_path / "wrong.sql"
     path.write_text(sql, encoding="utf-8")
-    found = lint(path)
-    assert found.returncode == 1
-    assert rule in found.stdout
+    assert (Path("wrong.sql"), 1, rule) in {(f.path, f.line, f.rule) for f in faults(path)}
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [(1, 1), (2, 2), (3, 2), (4, 2), (5, 3), (6, 4)],
+)
+def test_a_macros_lines_are_those_of_its_call(line: int, written: int) -> None:
+    source = "select\n    {{ call() }},\n    b\nfrom t\n"
+    made = "select\n    one(\n        a\n    ),\n    b\nfrom t\n"
+    assert written_line(source, made, line) == written

@@ -1,15 +1,18 @@
-"""Experiments in one build: what they count, beside FeatBit's own query on the same events."""
+"""Experiments in one build: their counts and statistics, and FeatBit's query on the same events."""
 
+import json
 import statistics
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from scipy import stats
 
 from support.command import flagmart
 from support.dbt_project import build, copy_project, query
-from support.simulated_experiments import BASELINE, ENV, Simulated, simulate
+from support.simulated_experiments import BASELINE, ENV, TREATMENT, Simulated, simulate
 
 AT = datetime(2026, 2, 1, tzinfo=UTC)
 MODELS = ("--select", "+fct_experiment_results", "+fct_exposures")
@@ -131,3 +134,74 @@ def test_featbits_query_multiplies_what_ours_counts_once(built: Built) -> None:
     assert min(inflated) > 2
     assert min(dropped) > 0.3
     assert honest == pytest.approx([1.0] * len(honest), rel=1e-9)
+
+
+@pytest.fixture(scope="module")
+def told(built: Built) -> dict[str, dict[str, Any]]:
+    """By experiment, what the command says of it; `treatment` is its other variation."""
+    found = json.loads(flagmart("experiments", "--output", "json", data=built.data, at=AT))
+    by_key = {one["experiment_key"]: one for one in found}
+    for one in by_key.values():
+        [one["treatment"]] = [v for v in one["variations"] if v["variation_id"] == TREATMENT]
+    return by_key
+
+
+def binomial(draws: int, share: float) -> tuple[float, float]:
+    """What a share comes to in so many draws, but for one time in a thousand."""
+    low, high = stats.binom.interval(0.999, draws, share)
+    return float(low), float(high)
+
+
+def test_a_test_of_the_counts_is_the_test_of_the_users(
+    built: Built, told: dict[str, dict[str, Any]]
+) -> None:
+    for one in built.world.experiments:
+        found = told[one.key]["treatment"]
+        samples = one.contributions[TREATMENT], one.contributions[BASELINE]
+        right = stats.ttest_ind(*samples, equal_var=False)
+        interval = right.confidence_interval()
+        assert found["t_statistic"] == pytest.approx(right.statistic, rel=1e-9, abs=1e-9), one.key
+        assert found["degrees_of_freedom"] == pytest.approx(right.df, rel=1e-9), one.key
+        assert found["p_value"] == pytest.approx(right.pvalue, rel=1e-9), one.key
+        assert found["difference"]["interval"] == pytest.approx(
+            [interval.low, interval.high], rel=1e-9, abs=1e-9
+        ), one.key
+
+
+def test_experiments_without_effect_alarm_as_often_as_alpha_says(
+    built: Built, told: dict[str, dict[str, Any]]
+) -> None:
+    without = [told[one.key] for one in built.world.experiments if one.effect == 0]
+    assert len(without) == 1000
+    alarms = sum(one["treatment"]["p_value"] < 0.05 for one in without)
+    low, high = binomial(1000, 0.05)
+    assert low <= alarms <= high
+    # whoever looks along the way is misled less often than that
+    edges = [one["treatment"]["difference"]["sequence"] for one in without]
+    assert sum(not low <= 0 <= high for low, high in edges) < alarms
+    # and a wrong split is seen about once in a thousand
+    assert sum(not one["is_trusted"] for one in told.values()) <= binomial(1200, 0.001)[1]
+
+
+def test_intervals_of_experiments_with_an_effect_cover_it(
+    built: Built, told: dict[str, dict[str, Any]]
+) -> None:
+    true = [
+        (told[one.key]["treatment"], one.effect) for one in built.world.experiments if one.effect
+    ]
+    assert len(true) == 200
+    covered = {
+        name: sum(
+            found["relative_effect"][name][0] <= effect <= found["relative_effect"][name][1]
+            for found, effect in true
+        )
+        for name in ("interval", "sequence")
+    }
+    low, high = binomial(200, 0.95)
+    assert low <= covered["interval"] <= high
+    assert covered["interval"] <= covered["sequence"]
+    # the alarms are of the right side, and the effects are not too small to be found at all
+    found = [
+        (one["relative_effect"]["value"] > 0) == (e > 0) for one, e in true if one["p_value"] < 0.05
+    ]
+    assert sum(found) > 0.97 * len(found) > 20

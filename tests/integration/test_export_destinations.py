@@ -33,6 +33,7 @@ from support.relations import different, on_clickhouse, on_duckdb
 from support.request_schemas import SCHEMAS
 from support.secrets import Leaks, indiscreet, keys
 from support.segment_server import Request, running
+from support.versions import write_exports
 
 ALL = ("--vars", "{flagmart_further_deliveries: all}")
 CONNECTION = "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey="
@@ -83,7 +84,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, value in secret_environment().items():
             shell.setenv(name, value)  # dbt keeps logs of what it does
         for number, part in enumerate(stream(data)):
-            flagmart("ingest", "files", str(part), data=data, at=START + timedelta(minutes=number))
+            at = START + timedelta(minutes=number)
+            flagmart("ingest", "files", str(part), data=data, at=at)
+            _, users = write_exports(part.read_bytes().splitlines(), number, data)
+            flagmart("ingest", "users", str(users), data=data, at=at)
             build(*ALL, data=data)
         ran = run_dbt("test", *ALL, "--select", "path:models/exports", data=data)
     assert ran.returncode == 0, ran.stdout
@@ -245,7 +249,7 @@ def test_no_key_is_seen_anywhere(built: Path, tmp_path: Path) -> None:
         while at_work.poll() is None and len(server.requests) == seen:
             time.sleep(0.01)
         wrong += leaks.of(Path(f"/proc/{at_work.pid}/cmdline").read_text(), "ps")
-        assert list((data / "spool").rglob("*.parquet"))
+        assert list((data / "spool").rglob("*.arrow"))
         wrong += leaks.below(data)
         at_work.send_signal(signal.SIGABRT)
         fallen = at_work.communicate()[0]
@@ -284,19 +288,30 @@ def test_users_are_spread_over_buckets_and_stay_in_theirs(built: Path) -> None:
     assert all(0 <= int(bucket) < 32 for _, bucket in found)
 
 
-def test_a_user_is_identified_when_new_and_when_the_name_changes(built: Path) -> None:
+def test_a_user_is_identified_when_new_and_when_a_trait_changes(built: Path) -> None:
     """In order of landing, over two builds, as if all had been seen at once."""
-    known: dict[tuple[str, str], str] = {}
+    names: dict[tuple[str, str], str] = {}
+    attributes: dict[tuple[str, str], str] = {}
     expected = []
-    for event_id, *user, name in query(
+    for event_id, *user, name, told, _ in query(
         built,
-        """select event_id, env_id, user_key, coalesce(user_name, '') from int_exports__events
-        order by ingested_at, event_id""",
+        """select event_id, env_id, user_key, coalesce(user_name, ''), null, ingested_at
+        from int_exports__events
+        union all
+        select version_id, env_id, user_key, coalesce(user_name, ''), attributes, ingested_at
+        from stg_featbit__user_versions
+        where env_id in (select env_id from int_exports__environments where is_exported)
+        order by 6, 1""",
     ):
         key = (user[0], user[1])
-        if key not in known or (name and name != known[key]):
-            known[key] = name or known.get(key, "")
-            expected.append((event_id, user[1], {"name": name} if name else {}))
+        changes = name and name != names.get(key, "")
+        if told is not None:
+            changes = changes or told != attributes.get(key, "{}")
+            attributes[key] = told
+        if key not in names or changes:
+            traits = {"name": name} if name else {}
+            expected.append((event_id, user[1], traits | json.loads(told or "{}")))
+        names[key] = name or names.get(key, "")
     found = [
         (event_id, user_key, json.loads(payload)["traits"])
         for event_id, user_key, payload in query(
@@ -306,6 +321,10 @@ def test_a_user_is_identified_when_new_and_when_the_name_changes(built: Path) ->
         )
     ]
     assert found == expected
+    brought = Counter(
+        kind for (kind,) in query(built, "select brought_by from int_segment__user_traits")
+    )
+    assert min(brought["event"], brought["version"]) > 20
     renamed = Counter(user_key for _, user_key, _ in found)
     assert len(renamed) < len(found)
 
@@ -342,6 +361,8 @@ def test_both_engines_give_the_same_bytes(
             at = START + timedelta(minutes=number)
             source = built / f"{number}.jsonl"
             flagmart("ingest", "files", str(source), data=folder, at=at, env=target)
+            users = built / f"users-{number}.jsonl"
+            flagmart("ingest", "users", str(users), data=folder, at=at, env=target)
             build(*ALL, data=folder, env=target)
         ran = run_dbt("test", *ALL, "--select", "path:models/exports", data=folder, env=target)
         assert ran.returncode == 0, ran.stdout

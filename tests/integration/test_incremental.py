@@ -20,6 +20,7 @@ from support.clickhouse_target import environment, rows
 from support.command import START, flagmart
 from support.dbt_project import DBT, build, copy_project, dbt_environment, query
 from support.relations import RELATIONS, Rows, different, on_clickhouse, on_duckdb
+from support.versions import write_exports
 
 DATABASE = "growing"
 COLLAPSE = {"flagmart_collapse_client_retries": True}
@@ -193,6 +194,10 @@ class Engine:
         source.write_bytes(b"\n".join(lines) + b"\n")
         at = START + timedelta(minutes=number)
         flagmart("ingest", "files", str(source), data=self.data, at=at, env=self.env)
+        for kind, path in zip(
+            ("flags", "users"), write_exports(lines, number, self.data), strict=True
+        ):
+            flagmart("ingest", kind, str(path), data=self.data, at=at, env=self.env)
 
     def run(self, *arguments: str, **variables: Any) -> None:
         given = json.dumps({**COLLAPSE, **variables})

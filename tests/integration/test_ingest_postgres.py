@@ -6,7 +6,6 @@ import random
 import subprocess
 import sys
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,20 +24,15 @@ from support.clickhouse.server import running
 from support.clickhouse_target import client as client_of
 from support.clickhouse_target import environment
 from support.clickhouse_target import rows as clickhouse_rows
-from support.command import FLAGMART, START
-from support.dbt_project import build, query
+from support.command import START
+from support.dbt_project import build
+from support.event_stream import STAGING, staged, stream, under_other_ids
 from support.featbit_postgres import insert, load, make_events, make_v6
 from support.landed import ENV, ids, rejects, rows, runs
 from support.living_store import killed_ingests
 from support.postgres_server import PASSWORD, PostgresServer, binaries, postgres_server
 
 FACTS = ("event_id", "env_id", "event", "distinct_id", "occurred_at", "source_ingested_at")
-STAGING = (
-    "stg_featbit__flag_evaluations",
-    "stg_featbit__metric_events",
-    "stg_featbit__rejected_events",
-)
-FROM_FILE = "ffffffff"
 
 
 @pytest.fixture(scope="module")
@@ -97,34 +91,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def stream(folder: Path, events: int, *options: str) -> Path:
-    """The lines of `flagmart generate`, and some that no generator has."""
-    path = folder / "events.jsonl"
-    subprocess.run(
-        [FLAGMART, "generate", "--events", str(events), "--out", path, "--seed", "7", *options],
-        env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
-        check=True,
-        capture_output=True,
-    )
-    odd: list[dict[str, object]] = [
-        {"properties": '{"userKeyId":"ü < & \\u4e2d","n":1.50,"deep":{"b":[1,2.0],"a":null}}'},
-        {"properties": "{}", "distinct_id": ""},
-        {"properties": "[1]", "event": "CustomEvent"},
-        {"properties": '"text"', "event": "Elsewhere", "timestamp": 0},
-    ]
-    with path.open("a") as file:
-        for number, changes in enumerate(odd):
-            envelope: dict[str, object] = {
-                "uuid": str(uuid.UUID(int=number + 1)),
-                "distinct_id": "d",
-                "env_id": ENV,
-                "event": "FlagValue",
-                "timestamp": 1_702_366_933_320_000,
-            }
-            file.write(json.dumps(envelope | changes) + "\n")
-    return path
-
-
 def dumped(database: PostgresServer, table: str, to: Path) -> Path:
     """The table as PostgreSQL's own COPY writes it."""
     to.write_bytes(
@@ -166,41 +132,14 @@ def test_what_lands_is_what_lands_from_files(
     files.ingest([dumped(place.database, "events", tmp_path / "e.csv")], DataFolder(from_dump))
     assert by_id(place.data, "properties") == by_id(from_dump, "properties")
 
-    # the same once more from the file, under other ids, so that one build shows both
-    renamed = tmp_path / "renamed.jsonl"
-    envelopes = [json.loads(line) for line in path.read_text().splitlines()]
-    renamed.write_text(
-        "".join(
-            json.dumps(event | {"uuid": FROM_FILE + event["uuid"][8:]}) + "\n"
-            for event in envelopes
-        )
-    )
-    files.ingest([renamed], DataFolder(place.data))
+    files.ingest([under_other_ids(path)], DataFolder(place.data))
     build("--select", "base_featbit__events", *STAGING, data=place.data)
     for view in STAGING:
         from_store, from_file = (
-            Counter(
-                tuple(map(_value, row))
-                for row in query(
-                    place.data,
-                    f"select substr(event_id, 9), * exclude (event_id, ingested_at) from {view} "
-                    "where starts_with(event_id, $1) = $2",
-                    FROM_FILE,
-                    is_from_file,
-                )
-            )
-            for is_from_file in (False, True)
+            staged(place.data, view, other_ids=is_from_file) for is_from_file in (False, True)
         )
         assert from_store
         assert from_store == from_file
-
-
-def _value(cell: object) -> str:
-    """A cell; what is JSON by its value, since that is what jsonb keeps."""
-    try:
-        return json.dumps(json.loads(str(cell)), sort_keys=True)
-    except ValueError:
-        return str(cell)
 
 
 @pytest.mark.parametrize("properties", ["jsonb", "text", None])

@@ -19,17 +19,16 @@ import pytest
 from support.command import START
 from support.dbt_project import DBT, ROOT, copy_project
 from support.landed import ENV, event, lines
+from support.pages import files
 from support.segment_server import SegmentServer, running
 
 KEY = "key-of-the-crm"
 OTHER_ENV = "528bbb6d-bfaa-4791-afee-789c5ebd96ec"
-_FILE = re.compile(r"^`(?P<name>[^`\n]+)`\n\n```\w*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def page() -> dict[str, str]:
     """The files that the page shows, by name."""
-    text = (ROOT / "docs/package.md").read_text(encoding="utf-8")
-    return {found["name"]: found["text"] for found in _FILE.finditer(text)}
+    return files(ROOT / "docs/package.md")
 
 
 @dataclass

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
 from flagmart.delivery.retry import Patience
@@ -77,7 +78,7 @@ def sent_to(fussy: Fussy, messages: list[int]) -> tuple[Sent, list[Answered]]:
         culprits=odd_ones,
         method="PUT",
     )
-    batch = Batch(10, tuple(str(message).encode() for message in messages))
+    batch = Batch(10, pa.array([str(message).encode() for message in messages]))
     recorded: list[Answered] = []
     sent = asyncio.run(
         send(iter([batch]), endpoint, Patience(), recorded.extend, lambda _line: None)

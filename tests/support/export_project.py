@@ -47,6 +47,13 @@ META: dict[str, dict[str, str]] = {
     },
 }
 
+EVENT_COLUMNS = {
+    "statsig_events": "timeuuid",
+    "hackle_events": "insert_id",
+    "segment_tracks": "event_id",
+}
+"""Where the models of these have the event's id."""
+
 # one row an event, five a second, so that a day holds whatever is asked for
 _STATSIG = """
 select
@@ -205,6 +212,8 @@ class ExportProject:
         meta = dict(META if meta is None else meta)
         base = "model.flagmart.base_featbit__events"
         nodes: dict[str, Any] = {base: _model("base_featbit__events", [], checksum)}
+        for name in ("stg_featbit__rejected_events", "fct_export_exclusions"):
+            nodes[f"model.flagmart.{name}"] = _model(name, [base], checksum)
         for name in {**META, **meta}:
             nodes[f"model.flagmart.{name}"] = _model(name, [base], checksum)
         for name, parents in {
@@ -217,14 +226,14 @@ class ExportProject:
                 "resource_type": "test",
                 "depends_on": {"nodes": parents, "macros": []},
             }
-        for name in META:
+        for name, column in EVENT_COLUMNS.items():
             nodes[f"test.flagmart.account_of_{name}"] = {
                 "name": f"account_of_{name}",
                 "resource_type": "test",
                 "attached_node": f"model.flagmart.{name}",
                 "test_metadata": {
                     "name": "accounts_for_every_event",
-                    "kwargs": {"delivery": name},
+                    "kwargs": {"delivery": name, "event_id": column},
                 },
                 "depends_on": {"nodes": [f"model.flagmart.{name}"], "macros": []},
             }

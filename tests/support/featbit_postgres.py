@@ -49,6 +49,35 @@ METRICS = """
         created_at timestamptz not null default now()
     )
 """
+FLAGS = """
+    create table feature_flags (
+        id uuid primary key,
+        env_id uuid not null,
+        revision uuid not null,
+        name varchar(128) not null,
+        description text,
+        key varchar(128) not null,
+        variation_type varchar(64) not null,
+        variations jsonb,
+        is_enabled boolean not null,
+        is_archived boolean not null,
+        tags text[],
+        created_at timestamptz not null,
+        updated_at timestamptz not null
+    )
+"""
+USERS = """
+    create table end_users (
+        id uuid primary key,
+        workspace_id uuid,
+        env_id uuid,
+        key_id varchar(512) not null,
+        name varchar(256) not null,
+        customized_properties jsonb,
+        created_at timestamptz not null,
+        updated_at timestamptz not null
+    )
+"""
 _ROWS_AT_ONCE = 50_000
 
 
@@ -65,6 +94,11 @@ def make_v6(server: PostgresServer) -> None:
         "create index on experiment_exposure_events (env_id, flag_key, exposed_at)",
         "create index on experiment_metric_events (env_id, event_name, occurred_at)",
     )
+
+
+def make_dimensions(server: PostgresServer) -> None:
+    """The tables of flags and users, as far as they matter here."""
+    server.run(FLAGS, USERS)
 
 
 def load(server: PostgresServer, envelopes: Iterable[str], name: str = "events") -> None:
@@ -112,7 +146,12 @@ def _tables(envelopes: Iterable[str]) -> Iterator[pa.Table]:
 
 def insert(server: PostgresServer, rows: Iterable[tuple[str, datetime]], env: str) -> None:
     """Put evaluations into `events`: id and client's clock of each."""
-    lines = [
+    load(server, evaluations(rows, env))
+
+
+def evaluations(rows: Iterable[tuple[str, datetime]], env: str) -> list[str]:
+    """Kafka's envelopes of evaluations: id and client's clock of each."""
+    return [
         json.dumps(
             {
                 "uuid": event_id,
@@ -125,4 +164,3 @@ def insert(server: PostgresServer, rows: Iterable[tuple[str, datetime]], env: st
         )
         for event_id, moment in rows
     ]
-    load(server, lines)

@@ -147,7 +147,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
                         "messageId": {"type": "string", "minLength": 1, "maxLength": 100},
                         "userId": _FILLED,
                         "timestamp": {"type": "string", "pattern": _MOMENT},
-                        "traits": _object({}, name=_FILLED),
+                        "traits": {
+                            "type": "object",
+                            "properties": {"name": _FILLED},
+                            "additionalProperties": {"type": "string"},
+                        },
                     },
                     context=_object({"active": {"const": False}}),
                 ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from support.segment_server import Answer
@@ -58,14 +59,21 @@ class Leaks:
         return [f"{where}: {one} in {_around(text, one)!r}" for one in sorted(found)]
 
     def below(self, folder: Path) -> list[str]:
-        """The same of every file, and of what parquet compressed."""
+        """The same of every file, and of what parquet and Arrow compressed."""
         wrong = []
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             wrong += self.of(path.read_bytes().decode("latin-1"), path)
-            if path.suffix == ".parquet":
-                for column in pq.read_table(path).columns:
+            if path.suffix in (".parquet", ".arrow"):
+                for column in _columns(path):
                     wrong += self.of("\n".join(map(str, column.to_pylist())), path)
         return wrong
+
+
+def _columns(path: Path) -> list[pa.ChunkedArray]:
+    if path.suffix == ".parquet":
+        return list(pq.read_table(path).columns)
+    with pa.ipc.open_file(path) as file:
+        return list(file.read_all().columns)
 
 
 def _around(text: str, one: str) -> str:

@@ -9,7 +9,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def series(
-    variation: str, counts: list[int], env: str = "prod", partial: bool = False
+    variation: str, counts: list[int], env: str = "prod", partial: bool = False, label: str = ""
 ) -> list[Point]:
     hour = timedelta(hours=1)
     return [
@@ -17,6 +17,7 @@ def series(
             env_id=env,
             flag_key="checkout",
             variation_id=variation,
+            variation_label=label or variation,
             interval_index=index,
             interval_start_at=START + index * hour,
             interval_end_at=START + (index + 1) * hour,
@@ -50,6 +51,21 @@ def test_series_share_a_scale_and_zeros_stand_on_the_ground() -> None:
         "to 2026-01-01T03:00:00+00:00",
         "",
         "4 intervals; the last is cut short by the end",
+    ]
+
+
+def test_a_series_has_its_label_and_two_of_one_label_their_ids() -> None:
+    points = [
+        *series("1", [1], label="on"),
+        *series("2", [1], label="off"),
+        *series("3", [1], label="off"),
+        *series("4", [1], label="on", env="dev"),
+    ]
+    assert [line.partition(":")[0] for line in picture(points, 80) if "evaluation" in line] == [
+        "on in prod",
+        "off (2) in prod",
+        "off (3) in prod",
+        "on in dev",
     ]
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import pyarrow as pa
+
 from flagmart.delivery.sending import Answered, Recorder
 from flagmart.delivery.spool import Batch
 
@@ -22,7 +24,7 @@ def test_nobody_counts_a_batch_whose_record_failed() -> None:
         recorder = Recorder(record)
 
         async def one(number: int) -> int:
-            await recorder.record(Answered(Batch(number, (b"",))))
+            await recorder.record(Answered(Batch(number, pa.array([b""]))))
             return number
 
         tasks = [asyncio.create_task(one(number)) for number in range(8)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from flagmart.delivery.dead import Refused
@@ -19,6 +20,8 @@ from flagmart.delivery.spool import Batch
     ],
 )
 def test_rows_that_were_taken(refused: list[int], spans: list[tuple[int, int]]) -> None:
-    answered = Answered(Batch(10, (b"{}",) * 5), {place: Refused(400, "no") for place in refused})
+    answered = Answered(
+        Batch(10, pa.array([b"{}"] * 5)), {place: Refused(400, "no") for place in refused}
+    )
     assert answered.spans == spans
     assert answered.taken == sum(last - first + 1 for first, last in spans) == 5 - len(refused)

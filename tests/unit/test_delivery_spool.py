@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,8 +18,8 @@ from flagmart.errors import FlagmartError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
-    from pathlib import Path
 
+HERE = Path(__file__).parent
 MOMENT = datetime(2026, 3, 1)  # noqa: DTZ001
 
 
@@ -48,7 +52,7 @@ def batches(
             **({} if keys is None else {"batch_key": pa.array(keys, pa.string())}),
         }
     )
-    ids, texts = folder / "ids.parquet", folder / "payloads.parquet"
+    ids, texts = folder / "ids.parquet", folder / "payloads.arrow"
     assert spool.write((part for part in [rows]), ids, texts, "r") == {MOMENT: len(payloads)}
     return list(spool.batches(texts, limits))
 
@@ -94,8 +98,11 @@ def test_cut_where_the_key_changes(tmp_path: Path) -> None:
 
 
 def test_halves_are_in_order_and_whole() -> None:
-    batch = Batch(7, (b"a", b"b", b"c"), "k")
-    assert batch.halves() == (Batch(7, (b"a",), "k"), Batch(8, (b"b", b"c"), "k"))
+    batch = Batch(7, pa.array([b"a", b"b", b"c"]), "k")
+    assert batch.halves() == (
+        Batch(7, pa.array([b"a"]), "k"),
+        Batch(8, pa.array([b"b", b"c"]), "k"),
+    )
 
 
 def test_no_more_rows_than_asked_for(tmp_path: Path) -> None:
@@ -114,7 +121,7 @@ def test_no_more_rows_than_asked_for(tmp_path: Path) -> None:
             taken.append(number)
             yield rows
 
-    counts = spool.write(stream(), ids, tmp_path / "payloads.parquet", "r", max_rows=7)
+    counts = spool.write(stream(), ids, tmp_path / "payloads.arrow", "r", max_rows=7)
     assert counts == {MOMENT: 7}
     assert taken == [0, 1]
     with Ids(ids) as names:
@@ -129,3 +136,46 @@ def test_a_row_without_payload_is_refused(tmp_path: Path) -> None:
         batches(tmp_path, ["{}", None], endpoint())
     with pytest.raises(FlagmartError, match="without a key"):
         batches(tmp_path, ["{}", "{}"], endpoint(), ["a", None])
+
+
+def test_batches_go_on_from_one_stretch_of_rows_to_the_next(tmp_path: Path) -> None:
+    sizes = [5, 0, 1, 1, 40, 3]
+    texts = [f'"{number:0>{number % 9}}"' for number in range(sum(sizes))]
+
+    def stream() -> Generator[pa.RecordBatch, None, None]:
+        start = 0
+        for size in sizes:
+            some = texts[start : start + size]
+            yield pa.record_batch(
+                {
+                    "ingested_at": pa.array([MOMENT] * size, pa.timestamp("us")),
+                    "message_id": pa.array(some, pa.string()),
+                    "payload": pa.array(some, pa.string()),
+                }
+            )
+            start += size
+
+    path = tmp_path / "payloads.arrow"
+    spool.write(stream(), tmp_path / "ids.parquet", path, "r")
+    limits = endpoint(messages=7, body=60)
+    cut = list(spool.batches(path, limits))
+    assert [text for b in cut for text in b.messages.to_pylist()] == [t.encode() for t in texts]
+    assert [b.first for b in cut] == [0, *(b.last + 1 for b in cut[:-1])]
+    for batch, following in pairwise(cut):
+        one_more = pa.concat_arrays([batch.messages, following.messages.slice(0, 1)])
+        longer = Batch(0, one_more)
+        assert len(batch.messages) == 7 or len(longer.body(limits)) > 60
+        assert len(batch.body(limits)) <= 60
+
+
+def test_no_pandas_is_imported_for_a_spool(tmp_path: Path) -> None:
+    """Arrow looks for it where it is given a Python value, and its import takes a second."""
+    batches(tmp_path, ["{}"] * 3, endpoint())
+    script = (
+        "import sys; from pathlib import Path; from flagmart.delivery import spool; "
+        "from test_delivery_spool import endpoint; "
+        "[batch.body(endpoint()) for batch in spool.batches(Path(sys.argv[1]), endpoint())]; "
+        "sys.exit('pandas' in sys.modules)"
+    )
+    path = tmp_path / "payloads.arrow"
+    assert subprocess.run([sys.executable, "-c", script, path], cwd=HERE).returncode == 0

@@ -41,7 +41,7 @@ class MemoryStore:
 
     def plan(self, bounds: Bounds, state: Mapping[str, Any]) -> Plan:
         seen = int(state.get("seen", 0))
-        chosen = self.stored[seen:] if not bounds.any else self.stored
+        chosen = self.stored[seen:]
         parts = [chosen[first : first + 4] for first in range(0, len(chosen), 4)]
         return Plan(
             [Chunk("events", len(part), part) for part in parts], {"seen": len(self.stored)}
@@ -140,14 +140,26 @@ def test_a_sweep_is_due_every_so_many_runs(
     assert swept == [True, False, False, True, False, False, True]
 
 
-def test_a_bounded_run_neither_uses_nor_moves_the_checkpoint(data: DataFolder) -> None:
+def test_a_run_bounded_by_time_neither_uses_nor_moves_the_checkpoint(data: DataFolder) -> None:
     ingest(MemoryStore(numbered(0, 2)), data, Bounds())
     before = kept(data)
-    report = ingest(MemoryStore(numbered(0, 4)), data, Bounds(envs=("e",)))
-    assert report.looked_at == 4
-    assert not report.swept
+    for bounds in (Bounds(since=START), Bounds(until=START), Bounds(("e",), until=START)):
+        report = ingest(MemoryStore(numbered(0, 4)), data, bounds)
+        assert report.looked_at == 4
+        assert not report.swept
     assert ids(data.root) == numbered(0, 4)
     assert kept(data) == before
+    assert len(list(data.checkpoints.iterdir())) == 1
+
+
+def test_each_set_of_environments_has_a_checkpoint_of_its_own(data: DataFolder) -> None:
+    store = MemoryStore(numbered(0, 2))
+    assert ingest(store, data, Bounds()).swept
+    assert ingest(store, data, Bounds(("e", "f"))).swept
+    assert ingest(store, data, Bounds(("f",))).swept
+    for bounds in (Bounds(), Bounds(("f", "e")), Bounds(("f",))):
+        assert not ingest(store, data, bounds).swept
+    assert len(list(data.checkpoints.iterdir())) == 3
 
 
 def test_a_row_that_is_no_event_is_refused_once(data: DataFolder) -> None:
@@ -209,8 +221,8 @@ def test_bounds_are_half_open_times_in_utc() -> None:
     assert bounds == Bounds(
         ("a", "b"), datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     )
-    assert bounds.any
-    assert not Bounds.parsed([], None, None).any
+    assert bounds.timed
+    assert not Bounds.parsed([], None, None).timed
 
 
 @pytest.mark.parametrize(

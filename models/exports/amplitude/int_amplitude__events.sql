@@ -13,6 +13,7 @@ select
     occurred_at,
     ingested_at,
     case
+        when unchosen_message is not null then unchosen_message
         when {{ flagmart.characters("user_key") }} < 5 then 'user_id_too_short'
         when {{ flagmart.any_longer_than(flagmart.analytics_texts(), 1024) }} then 'text_too_long'
     end as exclusion_reason

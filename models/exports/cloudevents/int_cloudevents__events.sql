@@ -16,6 +16,7 @@ select
     occurred_at,
     ingested_at,
     case
+        when unchosen_message is not null then unchosen_message
         when user_key = '' then 'subject_is_empty'
         when {{ flagmart.matches("user_key", "[[:cntrl:]]") }} then 'subject_has_control_character'
         when not {{ flagmart.matches("env_id", "^[A-Za-z0-9._~-]+$") }} then 'source_is_no_uri'

@@ -20,6 +20,7 @@ select
     occurred_at,
     ingested_at,
     case
+        when unchosen_message is not null then unchosen_message
         when {{ flagmart.trim_start("user_key") }} = '' then 'user_is_blank'
         when {{ flagmart.is_one_of("lower(user_key)", placeholders) }} then 'user_is_a_placeholder'
         when

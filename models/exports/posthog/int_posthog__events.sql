@@ -13,6 +13,7 @@ select
     occurred_at,
     ingested_at,
     case
+        when unchosen_message is not null then unchosen_message
         when {{ flagmart.trim_start("user_key") }} = '' then 'distinct_id_is_blank'
         when {{ flagmart.trim_start("event_name") }} = '' then 'event_name_is_blank'
         -- PostHog's capture service cuts it there, so that two users may become one

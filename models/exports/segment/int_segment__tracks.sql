@@ -39,5 +39,5 @@ select
     occurred_at,
     ingested_at,
     payload,
-    {{ flagmart.segment_objection() }} as exclusion_reason
+    coalesce(unchosen_message, {{ flagmart.segment_objection() }}) as exclusion_reason
 from with_payload

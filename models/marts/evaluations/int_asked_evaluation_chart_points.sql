@@ -1,23 +1,6 @@
 {{ config(materialized="view") }}
 
-with resolved as (
-    select
-        'chart' as chart_name,
-        nullif({{ flagmart.asked_text("env_id") }}, '') as env_id,
-        nullif({{ flagmart.asked_text("flag_key") }}, '') as flag_key,
-        {{ flagmart.asked_text("timezone") }} as timezone,
-        {{ flagmart.asked_text("alignment") }} as alignment,
-        {{ flagmart.asked_integer("start_ms") }} as start_ms,
-        {{ flagmart.asked_integer("end_ms") }} as end_ms,
-        {{ flagmart.asked_integer("start_wall_ms") }} as start_wall_ms,
-        {{ flagmart.asked_integer("interval_ms") }} as interval_ms,
-        {{ flagmart.asked_integer("interval_months") }} as interval_months,
-        coalesce({{ flagmart.asked_integer("possible_intervals") }}, 0) as possible_intervals
-),
-
-edges as (
-    {{ flagmart.chart_edges("resolved") }}
-),
+with {{ flagmart.asked_chart() }},
 
 points as (
     {{ flagmart.chart_points("resolved", "edges", flagmart.asked_text("flag_key")) }}

@@ -14,6 +14,8 @@
 }}
 
 {%- set leaves_out = var("flagmart_experiment_users_in_two_variations") == "leave_out" %}
+{%- set not_crossed = "(units.crossed_on is null or cast(metrics.occurred_at as date) < units.crossed_on)" %}
+{%- set still_counted = not_crossed if leaves_out else "true" %}
 
 with experiments as (
     {{ flagmart.experiments_to_read(ref("int_experiments")) }}
@@ -117,41 +119,81 @@ sights as (
         directions.direction,
         exposures.unit_id,
         exposures.variation_id,
-        min({{ flagmart.row_of(["exposures.first_exposed_at", "exposures.first_event_id"]) }}) as first_sight
+        exposures.first_exposed_at,
+        exposures.first_event_id
     from {{ "touched_exposures" if is_incremental() else "exposures" }} as exposures
     cross join directions
     {% if is_incremental() %}
         where directions.direction = 1 or exposures.ingested_at <= exposures.read_until
     {% endif %}
-    group by
-        exposures.experiment_no, exposures.read_until, directions.direction, exposures.unit_id, exposures.variation_id
 ),
 
-unit_sights as (
+first_sights as (
     select
         experiment_no,
         read_until,
         direction,
         unit_id,
-        count(*) as variations_seen,
-        {{ flagmart.smallest_two(flagmart.row_of(["first_sight", "variation_id"])) }} as first_two
+        min(first_exposed_at) as exposed_at,
+        min(variation_id) as only_variation_id,
+        min(variation_id) <> max(variation_id) as has_crossed
     from sights
     group by experiment_no, read_until, direction, unit_id
 ),
 
-units as (
+-- few units saw several variations: for them alone the order of these is worked out
+variation_sights as (
+    select
+        sights.experiment_no,
+        sights.direction,
+        sights.unit_id,
+        sights.variation_id,
+        min({{ flagmart.row_of(["sights.first_exposed_at", "sights.first_event_id"]) }}) as first_sight
+    from sights
+    inner join first_sights
+        on
+            sights.experiment_no = first_sights.experiment_no
+            and sights.direction = first_sights.direction
+            and sights.unit_id = first_sights.unit_id
+    where first_sights.has_crossed
+    group by sights.experiment_no, sights.direction, sights.unit_id, sights.variation_id
+),
+
+crossings as (
     select
         experiment_no,
-        read_until,
         direction,
         unit_id,
-        {{ flagmart.part_of(flagmart.part_of("first_two[1]", 1), 1) }} as exposed_at,
-        {{ flagmart.part_of("first_two[1]", 2) }} as variation_id,
-        case
-            when variations_seen > 1
-                then cast({{ flagmart.part_of(flagmart.part_of("first_two[2]", 1), 1) }} as date)
-        end as crossed_on
-    from unit_sights
+        {{ flagmart.smallest_two(flagmart.row_of(["first_sight", "variation_id"])) }} as first_two
+    from variation_sights
+    group by experiment_no, direction, unit_id
+),
+
+crossed as (
+    select
+        experiment_no,
+        direction,
+        unit_id,
+        {{ flagmart.part_of("first_two[1]", 2) }} as first_variation_id,
+        cast({{ flagmart.part_of(flagmart.part_of("first_two[2]", 1), 1) }} as date) as crossed_on
+    from crossings
+),
+
+units as (
+    select
+        first_sights.experiment_no,
+        first_sights.read_until,
+        first_sights.direction,
+        first_sights.unit_id,
+        first_sights.exposed_at,
+        coalesce(crossed.first_variation_id, first_sights.only_variation_id) as variation_id,
+        crossed.crossed_on
+    from first_sights
+    left join crossed
+        on
+            first_sights.experiment_no = crossed.experiment_no
+            and first_sights.direction = crossed.direction
+            and first_sights.unit_id = crossed.unit_id
 ),
 
 unit_days as (
@@ -160,12 +202,12 @@ unit_days as (
         units.direction,
         metrics.unit_id,
         units.variation_id,
+        units.crossed_on,
         cast(metrics.occurred_at as date) as day_on,
-        count(*) as events,
-        count(metrics.numeric_value) as valued_events,
+        cast(count(*) as {{ dbt.type_bigint() }}) as events,
+        cast(count(metrics.numeric_value) as {{ dbt.type_bigint() }}) as valued_events,
         count(metrics.numeric_value) - count({{ flagmart.summand("metrics.numeric_value") }}) as values_beyond,
-        coalesce({{ flagmart.exact_sum("metrics.numeric_value") }}, cast(0 as decimal(38, 6))) as day_sum,
-        0 as crossed
+        coalesce({{ flagmart.exact_sum("metrics.numeric_value") }}, cast(0 as decimal(38, 6))) as day_sum
     from metrics
     inner join units
         on
@@ -174,68 +216,79 @@ unit_days as (
     where
         metrics.occurred_at >= units.exposed_at
         and (units.direction = 1 or metrics.ingested_at <= units.read_until)
+        and {{ still_counted }}
     group by
-        metrics.experiment_no, units.direction, metrics.unit_id, units.variation_id, cast(metrics.occurred_at as date)
-    {% if leaves_out %}
-        union all
-        select
-            experiment_no,
-            direction,
-            unit_id,
-            variation_id,
-            {{ flagmart.never_null("crossed_on") }} as day_on,
-            0 as events,
-            0 as valued_events,
-            0 as values_beyond,
-            cast(0 as decimal(38, 6)) as day_sum,
-            1 as crossed
-        from units
-        where crossed_on is not null
-    {% endif %}
+        metrics.experiment_no,
+        units.direction,
+        metrics.unit_id,
+        units.variation_id,
+        units.crossed_on,
+        cast(metrics.occurred_at as date)
 ),
 
 totals as (
     select
-        experiment_no,
-        direction,
-        unit_id,
-        variation_id,
-        day_on,
+        *,
         sum(events) over so_far as events_so_far,
         sum(valued_events) over so_far as valued_so_far,
         sum(values_beyond) over so_far as beyond_so_far,
-        sum(day_sum) over so_far as sum_so_far,
-        sum(crossed) over so_far as crossed_so_far
+        sum(day_sum) over so_far as sum_so_far
     from unit_days
-    window so_far as (partition by experiment_no, direction, unit_id order by day_on)
+    window so_far as (partition by unit_id, experiment_no, direction order by day_on)
+),
+
+-- what a unit contributes by a day, less what it did before that day
+states as (
+    select
+        experiment_no,
+        direction as weight,
+        variation_id,
+        crossed_on,
+        day_on,
+        events_so_far as events_by_then,
+        valued_so_far as valued_by_then,
+        beyond_so_far as beyond_by_then,
+        sum_so_far as sum_by_then
+    from totals
+    union all
+    select
+        experiment_no,
+        -direction as weight,
+        variation_id,
+        crossed_on,
+        day_on,
+        events_so_far - events as events_by_then,
+        valued_so_far - valued_events as valued_by_then,
+        beyond_so_far - values_beyond as beyond_by_then,
+        sum_so_far - day_sum as sum_by_then
+    from totals
+    where events_so_far > events
 ),
 
 contributed as (
     select
-        totals.experiment_no,
-        totals.direction,
-        totals.unit_id,
-        totals.variation_id,
-        totals.day_on,
-        totals.beyond_so_far,
-        totals.events_so_far > 0 and totals.crossed_so_far = 0 as is_converted,
+        states.experiment_no,
+        states.weight,
+        states.variation_id,
+        states.crossed_on,
+        states.day_on,
         {{ flagmart.never_null(
             "case experiments.aggregation"
             ~ " when 'once' then 1e0"
-            ~ " when 'count' then cast(totals.events_so_far as double)"
-            ~ " when 'sum' then " ~ flagmart.decimal_to_float64("totals.sum_so_far")
-            ~ " else " ~ flagmart.decimal_to_float64("totals.sum_so_far")
-            ~ " / cast(greatest(totals.valued_so_far, 1) as double) end"
+            ~ " when 'count' then cast(states.events_by_then as double)"
+            ~ " when 'sum' then " ~ flagmart.decimal_to_float64("states.sum_by_then")
+            ~ " else " ~ flagmart.decimal_to_float64("states.sum_by_then")
+            ~ " / cast(greatest(states.valued_by_then, 1) as double) end"
         ) }} as contribution,
-        experiments.aggregation in ('sum', 'average') as is_of_values
-    from totals
-    inner join experiments on totals.experiment_no = experiments.experiment_no
+        experiments.aggregation in ('sum', 'average') and states.beyond_by_then > 0 as has_values_beyond
+    from states
+    inner join experiments on states.experiment_no = experiments.experiment_no
 ),
 
-states as (
+ranged as (
     select
         *,
-        is_converted and (abs(contribution) >= 1e9 or (is_of_values and beyond_so_far > 0)) as is_beyond
+        has_values_beyond or abs(contribution) >= 1e9 as is_beyond
     from contributed
 ),
 
@@ -243,33 +296,16 @@ states as (
 measured as (
     select
         experiment_no,
-        direction,
-        unit_id,
+        weight,
         variation_id,
+        crossed_on,
         day_on,
-        case when is_converted then 1 else 0 end as converted,
-        case when is_beyond then 1 else 0 end as beyond,
+        case when is_beyond then weight else 0 end as beyond,
+        {{ flagmart.decimal_or_null("case when is_beyond then 0e0 else weight * contribution end", 30, 12) }} as amount,
         {{ flagmart.decimal_or_null(
-            "case when is_converted and not is_beyond then contribution else 0e0 end", 30, 12
-        ) }} as amount,
-        {{ flagmart.decimal_or_null(
-            "case when is_converted and not is_beyond then contribution * contribution else 0e0 end", 30, 12
+            "case when is_beyond then 0e0 else weight * contribution * contribution end", 30, 12
         ) }} as amount_square
-    from states
-),
-
-moved as (
-    select
-        experiment_no,
-        direction,
-        variation_id,
-        day_on,
-        converted - coalesce(lag(converted) over before, 0) as more_converted,
-        beyond - coalesce(lag(beyond) over before, 0) as more_beyond,
-        amount - coalesce(lag(amount) over before, cast(0 as decimal(30, 12))) as more_amount,
-        amount_square - coalesce(lag(amount_square) over before, cast(0 as decimal(30, 12))) as more_square
-    from measured
-    window before as (partition by experiment_no, direction, unit_id order by day_on)
+    from ranged
 ),
 
 changes as (
@@ -277,13 +313,28 @@ changes as (
         experiment_no,
         variation_id,
         day_on,
-        direction * more_converted as conversions,
-        direction * more_beyond as units_beyond,
-        case when direction = 1 then more_amount else -more_amount end as value_sum,
-        case when direction = 1 then more_square else -more_square end as value_sum_squares,
+        weight as conversions,
+        beyond as units_beyond,
+        amount as value_sum,
+        amount_square as value_sum_squares,
         0 as users,
         0 as users_in_two_variations
-    from moved
+    from measured
+    {% if leaves_out %}
+        union all
+        select
+            experiment_no,
+            variation_id,
+            {{ flagmart.never_null("crossed_on") }} as day_on,
+            -weight as conversions,
+            -beyond as units_beyond,
+            -amount as value_sum,
+            -amount_square as value_sum_squares,
+            0 as users,
+            0 as users_in_two_variations
+        from measured
+        where crossed_on is not null
+    {% endif %}
     union all
     select
         experiment_no,

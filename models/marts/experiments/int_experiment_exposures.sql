@@ -62,53 +62,52 @@ unit_firsts as (
 
 new_firsts as (
     select
-        experiment_no,
-        unit_id,
-        variation_id,
-        {{ flagmart.part_of("first_event", 1) }} as first_exposed_at,
-        {{ flagmart.part_of("first_event", 2) }} as first_event_id,
-        {{ flagmart.part_of("first_event", 3) }} as ingested_at
+        experiments.experiment_key,
+        experiments.digest,
+        unit_firsts.unit_id,
+        unit_firsts.variation_id,
+        {{ flagmart.part_of("unit_firsts.first_event", 1) }} as first_exposed_at,
+        {{ flagmart.part_of("unit_firsts.first_event", 2) }} as first_event_id,
+        {{ flagmart.part_of("unit_firsts.first_event", 3) }} as ingested_at
     from unit_firsts
+    inner join experiments on unit_firsts.experiment_no = experiments.experiment_no
 ){% if is_incremental() %},
 
-known_firsts as (
-    select
-        digest,
-        unit_id,
-        variation_id,
-        min({{ flagmart.row_of(["first_exposed_at", "first_event_id"]) }}) as known_event
-    from {{ this }}
-    group by digest, unit_id, variation_id
-),
-
+-- those that this table has as early or earlier
 known as (
     select
-        digest,
-        unit_id,
-        variation_id,
-        {{ flagmart.part_of("known_event", 1) }} as known_at,
-        {{ flagmart.part_of("known_event", 2) }} as known_event_id
-    from known_firsts
+        kept.digest as known_digest,
+        kept.unit_id as known_unit_id,
+        kept.variation_id as known_variation_id
+    from {{ this }} as kept
+    inner join new_firsts
+        on
+            kept.digest = new_firsts.digest
+            and kept.unit_id = new_firsts.unit_id
+            and kept.variation_id = new_firsts.variation_id
+    where
+        kept.first_exposed_at < new_firsts.first_exposed_at
+        or (
+            kept.first_exposed_at = new_firsts.first_exposed_at
+            and kept.first_event_id <= new_firsts.first_event_id
+        )
+    group by kept.digest, kept.unit_id, kept.variation_id
 ){% endif %}
 
 select
-    experiments.experiment_key,
-    experiments.digest,
+    new_firsts.experiment_key,
+    new_firsts.digest,
     new_firsts.unit_id,
     new_firsts.variation_id,
     new_firsts.first_exposed_at,
     new_firsts.first_event_id,
     new_firsts.ingested_at
 from new_firsts
-inner join experiments on new_firsts.experiment_no = experiments.experiment_no
 {% if is_incremental() %}
     left join known
         on
-            experiments.digest = known.digest
-            and new_firsts.unit_id = known.unit_id
-            and new_firsts.variation_id = known.variation_id
-    where
-        known.known_at is null
-        or new_firsts.first_exposed_at < known.known_at
-        or (new_firsts.first_exposed_at = known.known_at and new_firsts.first_event_id < known.known_event_id)
+            new_firsts.digest = known.known_digest
+            and new_firsts.unit_id = known.known_unit_id
+            and new_firsts.variation_id = known.known_variation_id
+    where known.known_digest is null
 {% endif %}

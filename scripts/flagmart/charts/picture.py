@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from flagmart.charts.points import names
 from flagmart.talk import plural, printable
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ def picture(points: Sequence[Point], width: int) -> Iterator[str]:
     heights = [means([point.evaluations for point in drawn], together) for _, drawn in series]
     highest = max(max(found) for found in heights)
     environments = {env for (env, _), _ in series}
+    called = names(points)
     for ((env, variation), drawn), found in zip(series, heights, strict=True):
-        name = printable(variation if len(environments) == 1 else f"{variation} in {env}")
+        label = called[env, variation]
+        name = printable(label if len(environments) == 1 else f"{label} in {env}")
         total = sum(point.evaluations for point in drawn)
         most = max(point.evaluations for point in drawn)
         yield f"{name}: {plural(total, 'evaluation')}, at most {most:,} in an interval"

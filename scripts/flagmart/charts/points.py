@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flagmart import talk
 from flagmart.delivery.deliveries import UNFINISHED, read_relations, relation_named
@@ -13,13 +14,15 @@ from flagmart.errors import UsageError
 from flagmart.warehouse import open_reader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from flagmart.settings import DataFolder
     from flagmart.warehouse.protocol import Relation, Warehouse
 
 _CHART = "int_asked_evaluation_chart"
-_POINTS = "int_asked_evaluation_chart_points"
+POINTS = "int_asked_evaluation_chart_points"
+USERS = "int_asked_evaluation_chart_users"
 _COUNTS = "fct_evaluation_counts"
 _RESOLVED = (
     "env_id",
@@ -46,6 +49,10 @@ _COLUMN = re.compile(rf"\b({'|'.join(_OPTIONS)})\b")
 _DATE_T = re.compile(r"^(\d{4}-\d{2}-\d{2})T")
 
 
+Resolved = dict[str, Any]
+"""What the first view made of a chart that was asked for, by column."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """A chart as the command line asks for it; blank is what a blank cell of the seed is."""
@@ -66,6 +73,8 @@ class Point:
     env_id: str
     flag_key: str
     variation_id: str
+    variation_label: str
+    """What people call it; its id where no more is known."""
     interval_index: int
     interval_start_at: datetime
     """UTC, with its zone; so is the end."""
@@ -73,6 +82,16 @@ class Point:
     interval_start_local: str
     is_partial: bool
     evaluations: int
+
+
+def names(points: Sequence[Point]) -> dict[tuple[str, str], str]:
+    """What to call each variation, by (env_id, variation_id): two of one label tell their ids."""
+    labels = {(point.env_id, point.variation_id): point.variation_label for point in points}
+    told = Counter((env, label) for (env, _), label in labels.items())
+    return {
+        (env, variation): label if told[env, label] == 1 else f"{label} ({variation})"
+        for (env, variation), label in labels.items()
+    }
 
 
 COLUMNS = tuple(column.name for column in fields(Point))
@@ -109,33 +128,48 @@ def draw(asked: Asked, project_dir: Path, data: DataFolder, wait_seconds: float)
     relations = read_relations(project_dir)
     with open_reader(data, wait_seconds, talk.say) as reader:
         remarks = [] if reader.build().finished else [UNFINISHED]
-        said = {
-            "env_id": asked.env,
-            "flag_key": asked.flag,
-            "starts_at": _DATE_T.sub(r"\1 ", asked.start),
-            "ends_at": _DATE_T.sub(r"\1 ", asked.end),
-            "timezone": asked.timezone,
-            "chart_interval": asked.interval,
-            "alignment": asked.alignment,
-        }
-        [(mend, *resolved)] = reader.asked(
-            relation_named(relations, _CHART), said, ("mend", *_RESOLVED)
-        )
-        if mend is not None:
-            raise UsageError(_to_mend(mend, asked))
-        rows = reader.asked(
-            relation_named(relations, _POINTS),
-            {
-                column: "" if value is None else str(value)
-                for column, value in zip(_RESOLVED, resolved, strict=True)
-            },
-            COLUMNS,
-            ("env_id", "variation_id", "interval_index"),
-        )
+        resolved = resolve(asked, reader, relations)
+        rows = asked_rows(resolved, reader, relation_named(relations, POINTS), COLUMNS)
         if not rows:
             _look_for(asked, reader, relation_named(relations, _COUNTS))
             remarks.append(f"{asked.flag}: no evaluations in this window")
     return Drawn([_point(row) for row in rows], remarks)
+
+
+def resolve(asked: Asked, reader: Warehouse, relations: dict[str, Relation]) -> Resolved:
+    """The window and the interval of a chart as numbers; no flag means all of them.
+
+    Raises:
+        UsageError: it cannot be drawn.
+        FlagmartError: the project was built before there were such charts.
+    """
+    said = {
+        "env_id": asked.env,
+        "flag_key": asked.flag,
+        "starts_at": _DATE_T.sub(r"\1 ", asked.start),
+        "ends_at": _DATE_T.sub(r"\1 ", asked.end),
+        "timezone": asked.timezone,
+        "chart_interval": asked.interval,
+        "alignment": asked.alignment,
+    }
+    [(mend, *resolved)] = reader.asked(
+        relation_named(relations, _CHART), said, ("mend", *_RESOLVED)
+    )
+    if mend is not None:
+        raise UsageError(_to_mend(mend, asked))
+    return dict(zip(_RESOLVED, resolved, strict=True))
+
+
+def asked_rows(
+    resolved: Resolved, reader: Warehouse, view: Relation, columns: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """Rows that a view of asked charts has of this one, by environment, flag and variation."""
+    return reader.asked(
+        view,
+        {column: "" if value is None else str(value) for column, value in resolved.items()},
+        columns,
+        ("env_id", "flag_key", "variation_id", "interval_index"),
+    )
 
 
 def _is_unicode(text: str) -> bool:

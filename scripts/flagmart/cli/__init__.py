@@ -10,13 +10,17 @@ from flagmart import settings, talk
 from flagmart.cli import (
     chart,
     compact,
+    data_export,
     experiments,
     export,
     generate,
     ingest,
+    purge_plan,
     reconcile,
     replay,
+    report,
     status,
+    sync,
     verify,
 )
 from flagmart.errors import Exit, FlagmartError
@@ -55,12 +59,16 @@ generate.register(app)
 ingest.register(app)
 compact.register(app)
 reconcile.register(app)
+purge_plan.register(app)
 export.register(app)
 replay.register(app)
+sync.register(app)
+data_export.register(app)
 status.register(app)
 verify.register(app)
 chart.register(app)
 experiments.register(app)
+report.register(app)
 
 
 def main() -> None:

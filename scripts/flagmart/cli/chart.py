@@ -89,16 +89,17 @@ def _print(points: "Sequence[Point]", output: Form) -> None:
 
     from flagmart import talk
     from flagmart.charts.picture import picture
-    from flagmart.charts.points import COLUMNS, record
+    from flagmart.charts.points import COLUMNS, names, record
 
     match output:
         case Form.TABLE:
+            called = names(points)
             talk.print_table(
                 [
                     (
                         point.interval_start_local,
                         point.env_id,
-                        point.variation_id,
+                        called[point.env_id, point.variation_id],
                         point.evaluations,
                         "partial" if point.is_partial else "",
                     )

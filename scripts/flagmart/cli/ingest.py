@@ -1,4 +1,4 @@
-"""`flagmart ingest`: events and counters into the landings, append-only, each id once."""
+"""`flagmart ingest`: events, counters and versions into the landings, append-only, each id once."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +8,7 @@ import typer
 from flagmart import settings, talk
 from flagmart.cli import ingest_stores
 from flagmart.cli.options import OutputForm
+from flagmart.cli.stores import Source, connected
 from flagmart.errors import Exit, UsageError
 from flagmart.ingest.timestamps import Unit
 from flagmart.talk import Output
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flagmart.ingest.landed_files import FileReport, Report
+    from flagmart.ingest.versions import Kind
     from flagmart.warehouse.landing import InputCounts
 
 _COUNTS = ("read", "landed", "equal_repeats", "conflicting_repeats", "unreadable")
+_VERSION_COUNTS = ("read", "landed", "unchanged", "skipped", "unreadable")
 _PREFAB_COUNTS = ("read", "landed", "equal_repeats", "skipped", "unreadable")
 
 Paths = Annotated[
@@ -28,6 +31,21 @@ Paths = Annotated[
         metavar="PATH...",
         help="Files, folders (all files below but hidden ones), or - for standard input.",
     ),
+]
+PathsOrNone = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PATH...]",
+        help="Exports: files, folders (all files below but hidden ones), or - for standard input.",
+    ),
+]
+FromStore = Annotated[
+    Source | None,
+    typer.Option(help="Read FeatBit's own store in place of files; its address as for events."),
+]
+OnlyEnvs = Annotated[
+    list[str] | None,
+    typer.Option("--env", help="Only of this environment; may be given more than once."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and count; land nothing.")]
 DetailedExitCode = Annotated[
@@ -39,8 +57,11 @@ def register(app: typer.Typer) -> None:
     """Add `ingest` and its commands."""
     group = typer.Typer(help="Land events: append-only, each id once.", no_args_is_help=True)
     group.command("files")(files)
+    group.command("clickhouse")(ingest_stores.clickhouse)
     group.command("postgres")(ingest_stores.postgres)
     group.command("mongodb")(ingest_stores.mongodb)
+    group.command("flags")(flags)
+    group.command("users")(users)
     group.command("prefab")(prefab)
     app.add_typer(group, name="ingest")
 
@@ -77,6 +98,78 @@ def files(
     elif report.files:
         _print(report, ["format", "timestamps"], _COUNTS)
     _end(report, detailed_exitcode=detailed_exitcode)
+
+
+def flags(
+    paths: PathsOrNone = None,
+    source: FromStore = None,
+    env: OnlyEnvs = None,
+    dry_run: DryRun = False,
+    output: OutputForm = Output.TABLE,
+    detailed_exitcode: DetailedExitCode = False,
+) -> None:
+    """Land versions of FeatBit's flags, so that charts can show `true` and not an id.
+
+    Read are exports of PostgreSQL's feature_flags and MongoDB's FeatureFlags, flags as FeatBit's
+    API gives them, in JSON lines, arrays or pretty-printed, CSV, TSV or parquet, gzip or not; or,
+    with --source, the store itself. A flag lands when its name, variations or state is another
+    than landed last. What is no flag goes to a reject file.
+
+    Exit codes: 0 done, 1 nothing could be read, 2 wrong usage, 3 some records were no flags.
+    """
+    from flagmart.ingest.versions import FLAG
+
+    report = _ingest_versions(FLAG, paths or [], source, env or [], dry_run=dry_run)
+    _tell_versions(FLAG, report, output, dry_run=dry_run)
+    _end(report, detailed_exitcode=detailed_exitcode)
+
+
+def users(
+    paths: PathsOrNone = None,
+    source: FromStore = None,
+    env: OnlyEnvs = None,
+    dry_run: DryRun = False,
+    output: OutputForm = Output.TABLE,
+    detailed_exitcode: DetailedExitCode = False,
+) -> None:
+    """Land versions of FeatBit's users, whose attributes no event has.
+
+    Read are exports of PostgreSQL's end_users and MongoDB's EndUsers, in the formats `ingest flags`
+    reads; or, with --source, the store itself, all of it each time. A user lands when its name or
+    an attribute is another than landed last. What is no user goes to a reject file.
+
+    Exit codes: 0 done, 1 nothing could be read, 2 wrong usage, 3 some records were no users.
+    """
+    from flagmart.ingest.versions import USER
+
+    report = _ingest_versions(USER, paths or [], source, env or [], dry_run=dry_run)
+    _tell_versions(USER, report, output, dry_run=dry_run)
+    _end(report, detailed_exitcode=detailed_exitcode)
+
+
+def _ingest_versions(
+    kind: "Kind", paths: list[str], source: Source | None, envs: list[str], *, dry_run: bool
+) -> "Report":
+    from flagmart.ingest import version_files, version_stores
+
+    if not all(env.strip() for env in envs):
+        raise UsageError("--env is empty, maybe a variable that is not set; nothing was read")
+    if bool(paths) == (source is not None):
+        raise UsageError("name either files or --source postgres|mongodb; nothing was read")
+    data = _data_folder(paths)
+    if source is None:
+        found = [Path(path) for path in paths]
+        return version_files.ingest(kind, found, data, envs, dry_run=dry_run)
+    with connected(source) as store:
+        return version_stores.ingest(kind, store, data, envs, dry_run=dry_run)
+
+
+def _tell_versions(kind: "Kind", report: "Report", output: Output, *, dry_run: bool) -> None:
+    _say(report, kind.name, dry_run=dry_run, versions=True)
+    if output is Output.JSON:
+        talk.print_json(_document(report, lambda _: {}, _VERSION_COUNTS, dry_run=dry_run))
+    elif report.files:
+        _print(report, ["format"], _VERSION_COUNTS)
 
 
 def prefab(
@@ -145,7 +238,7 @@ def _exit_code(report: "Report") -> Exit:
     return Exit.PARTLY
 
 
-def _say(report: "Report", what: str, *, dry_run: bool) -> None:
+def _say(report: "Report", what: str, *, dry_run: bool, versions: bool = False) -> None:
     result = report.result
     where = f"; see {result.rejects}" if result.rejects else ""
     for file, counts in _pairs(report):
@@ -159,18 +252,21 @@ def _say(report: "Report", what: str, *, dry_run: bool) -> None:
     read = talk.plural(_total(report, "read"), "record")
     landed = f"{result.total('landed'):,}"
     if dry_run:
+        unknown = "what is unchanged" if versions else "repeats"
         talk.say(
-            f"dry run: {read} read, {landed} of them {what}s; nothing landed, repeats not looked "
+            f"dry run: {read} read, {landed} of them {what}s; nothing landed, {unknown} not looked "
             "for"
         )
     elif result.recorded is None:
         talk.say("nothing read, nothing landed")
     else:
-        figures = (
-            f"{talk.plural(result.total('equal_repeats'), 'equal repeat')}, "
-            f"{talk.plural(result.total('conflicting_repeats'), 'conflicting repeat')}, "
-            f"{result.total('unreadable'):,} unreadable"
+        repeats = (
+            f"{result.total('equal_repeats'):,} unchanged"
+            if versions
+            else f"{talk.plural(result.total('equal_repeats'), 'equal repeat')}, "
+            f"{talk.plural(result.total('conflicting_repeats'), 'conflicting repeat')}"
         )
+        figures = f"{repeats}, {result.total('unreadable'):,} unreadable"
         talk.say(f"run {result.recorded.run_id}: {read} read, {landed} landed, {figures}{where}")
 
 
@@ -196,6 +292,8 @@ def _count(file: "FileReport", counts: "InputCounts", count: str) -> int:
     """One of the counts of a file; what was skipped was read, too."""
     if count == "skipped":
         return file.skipped.total()
+    if count == "unchanged":
+        return counts.equal_repeats
     found = int(getattr(counts, count))
     return found + file.skipped.total() if count == "read" else found
 

@@ -1,4 +1,4 @@
-"""`flagmart ingest postgres|mongodb`: from FeatBit's own stores into the landing."""
+"""`flagmart ingest clickhouse|postgres|mongodb`: from FeatBit's own stores into the landing."""
 
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -43,6 +43,34 @@ DetailedExitCode = Annotated[
 ]
 
 
+def clickhouse(
+    env: Envs = None,
+    since: Since = None,
+    until: Until = None,
+    sweep: Sweep = False,
+    dry_run: DryRun = False,
+    output: OutputForm = Output.TABLE,
+    detailed_exitcode: DetailedExitCode = False,
+) -> None:
+    """Land events from FeatBit's own ClickHouse: what is there and has not landed.
+
+    The address comes from FLAGMART_FEATBIT_CLICKHOUSE_HOST, _PORT, _USER, _DATABASE and _SECURE,
+    the password from DBT_ENV_SECRET_FEATBIT_CLICKHOUSE_PASSWORD; where no host is named, it is the
+    server of flagmart's own tables. The right to select is enough. With --since or --until no
+    checkpoint moves.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some rows were no events or contradict one that
+    landed.
+    """
+    _ingest(
+        Source.CLICKHOUSE,
+        Scope(env, since, until, sweep=sweep),
+        output,
+        dry_run=dry_run,
+        detailed_exitcode=detailed_exitcode,
+    )
+
+
 def postgres(
     env: Envs = None,
     since: Since = None,
@@ -56,7 +84,7 @@ def postgres(
 
     The address comes from FLAGMART_POSTGRES_URL or from libpq's own variables (PGHOST, PGPORT,
     PGDATABASE, PGUSER, PGPASSWORD, PGSERVICE, ~/.pgpass, PGSSLMODE). The right to select is enough.
-    With --env, --since or --until no checkpoint moves.
+    With --since or --until no checkpoint moves.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some rows were no events or contradict one that
     landed.
@@ -82,7 +110,7 @@ def mongodb(
     """Land events from FeatBit's MongoDB: what is there and has not landed.
 
     The address comes from FLAGMART_MONGODB_URL, whose options count, readPreference too. The role
-    `read` on the database is enough. With --env, --since or --until no checkpoint moves.
+    `read` on the database is enough. With --since or --until no checkpoint moves.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some documents were no events or contradict one
     that landed.

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from flagmart import project
 from flagmart.talk import Output
 
 ProjectDir = Annotated[
@@ -12,7 +13,9 @@ ProjectDir = Annotated[
     typer.Option(
         exists=True,
         file_okay=False,
-        help="The dbt project, whose target folder says what was built.",
+        callback=project.found,
+        help="The dbt project, whose target folder says what was built; flagmart's own where this "
+        "folder has none.",
     ),
 ]
 Wait = Annotated[

@@ -84,7 +84,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _base(project_dir: Path) -> "Relation | None":
-    from flagmart.delivery.deliveries import read_relations, target_folder
+    from flagmart.delivery.deliveries import read_relations
+    from flagmart.project import target_folder
 
     if not (target_folder(project_dir) / "manifest.json").exists():
         return None

@@ -7,18 +7,24 @@ from flagmart.errors import FlagmartError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from typing import Protocol
 
     from flagmart.ingest.reconcile import CountedStore
+    from flagmart.ingest.version_stores import KeepingStore
+
+    class FeatBitStore(CountedStore, KeepingStore, Protocol):
+        """All that a command asks of a store."""
 
 
 class Source(StrEnum):
     """A kind of store that can be read."""
 
+    CLICKHOUSE = "clickhouse"
     POSTGRES = "postgres"
     MONGODB = "mongodb"
 
 
-def connected(source: Source) -> "AbstractContextManager[CountedStore]":
+def connected(source: Source) -> "AbstractContextManager[FeatBitStore]":
     """The store, as the environment names it; its driver is imported here and nowhere before.
 
     Raises:
@@ -27,6 +33,10 @@ def connected(source: Source) -> "AbstractContextManager[CountedStore]":
     """
     package = _DRIVERS[source]
     try:
+        if source is Source.CLICKHOUSE:
+            from flagmart.ingest.clickhouse_store import connected as clickhouse
+
+            return clickhouse()
         if source is Source.POSTGRES:
             from flagmart.ingest.postgres_store import connected as postgres
 
@@ -41,4 +51,8 @@ def connected(source: Source) -> "AbstractContextManager[CountedStore]":
         ) from error
 
 
-_DRIVERS = {Source.POSTGRES: "adbc-driver-postgresql>=1.8", Source.MONGODB: "pymongo>=4.15"}
+_DRIVERS = {
+    Source.CLICKHOUSE: "dbt-clickhouse>=1.10.3,<1.11",
+    Source.POSTGRES: "adbc-driver-postgresql>=1.8",
+    Source.MONGODB: "pymongo>=4.15",
+}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flagmart import settings
 from flagmart.destinations.settings import Settings
 from flagmart.errors import FlagmartError, UsageError
+from flagmart.project import target_folder
 from flagmart.warehouse.protocol import Build, Relation, Warehouse
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Delivery:
     """Invocation of dbt that built all of its lineage from this code; '' where none is known."""
     accounted_as: str | None = None
     """Its name in fct_export_exclusions, where its model promises to account for every event."""
+    event_column: str | None = None
+    """The column of its relation with the event's id, where its model promises that."""
 
     @property
     def destination(self) -> str:
@@ -142,11 +144,6 @@ class Project:
         return [d for d in self.deliveries if not names or d.name in names]
 
 
-def target_folder(project_dir: Path) -> Path:
-    """Where dbt leaves its artifacts: `DBT_TARGET_PATH`, or `target` in the project."""
-    return project_dir / (os.environ.get("DBT_TARGET_PATH") or "target")
-
-
 def read_project(project_dir: Path) -> Project:
     """Read the project's manifest.json and, where there is one, run_results.json.
 
@@ -200,7 +197,7 @@ def read_project(project_dir: Path) -> Project:
                 concerned=frozenset(_concerned(manifest, model, lineage, set(models.values()))),
                 code=_code(manifest, lineage, outside),
                 built_by=invocation if seen and _tables(manifest, lineage) <= built else "",
-                accounted_as=_accounted_as(manifest, model),
+                **_account(manifest, model),
             )
         )
     return Project(tuple(sorted(deliveries, key=lambda d: d.name)), _relations(manifest))
@@ -291,13 +288,14 @@ def _changed_since(results: dict[str, Any], files: dict[str, Path]) -> bool:
     return newest > datetime.fromisoformat(began).timestamp()
 
 
-def _accounted_as(manifest: dict[str, Any], model: str) -> str | None:
-    """What the model's test that every event is accounted for calls the delivery, if it has one."""
+def _account(manifest: dict[str, Any], model: str) -> dict[str, str]:
+    """What the model's test that every event is accounted for says of it, if it has one."""
     for node in manifest["nodes"].values():
         test = node.get("test_metadata") or {}
         if node.get("attached_node") == model and test.get("name") == _ACCOUNT:
-            return str(test["kwargs"]["delivery"])
-    return None
+            said = test["kwargs"]
+            return {"accounted_as": str(said["delivery"]), "event_column": str(said["event_id"])}
+    return {}
 
 
 def _model_of(exposure: dict[str, Any]) -> str:

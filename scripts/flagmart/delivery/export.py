@@ -219,7 +219,7 @@ def _http(delivery: Delivery, options: Options, data: DataFolder) -> Report:
     from flagmart.delivery import http
 
     if options.dry_run:
-        endpoint, _ = _endpoint(delivery)
+        endpoint, _ = endpoint_of(delivery)
         with _ledger(options, data) as book:
             return http.rehearse(
                 delivery,
@@ -244,7 +244,7 @@ def routed(delivery: Delivery, options: Options, data: DataFolder) -> Iterator[R
     from flagmart.delivery.http import Route
     from flagmart.delivery.retry import Patience
 
-    endpoint, gap = _endpoint(delivery)
+    endpoint, gap = endpoint_of(delivery)
     with delivery_lock(delivery, options, data), _ledger(options, data) as book:
         yield Route(
             delivery,
@@ -258,7 +258,7 @@ def routed(delivery: Delivery, options: Options, data: DataFolder) -> Iterator[R
         )
 
 
-def _endpoint(delivery: Delivery) -> tuple[Endpoint, float]:
+def endpoint_of(delivery: Delivery) -> tuple[Endpoint, float]:
     """Where it goes, and the seconds between two requests by `requests_per_second`.
 
     With `in_order` a request waits for the one before it.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from datetime import date, tzinfo
     from pathlib import Path
 
+    import pyarrow as pa
+
     from flagmart.delivery.deliveries import Built, Delivery
     from flagmart.delivery.ledger import Ledger, Target
     from flagmart.delivery.partitions import Written
@@ -406,8 +408,12 @@ def look(
     warehouse: Warehouse,
     days: tuple[PartitionFigures, ...],
     spool: Path | None,
+    see: Callable[[pa.RecordBatch], None] | None = None,
 ) -> Iterator[tuple[PartitionFigures, Written]]:
-    """Read these days and write them into the spool; without one, only digest them."""
+    """Read these days and write them into the spool; without one, only digest them.
+
+    `see` is called with all that is read, the day first, by several threads.
+    """
     import pyarrow as pa
 
     from flagmart.delivery.partitions import write_days
@@ -429,7 +435,8 @@ def look(
             delivery.relation, columns, layout.order, wanted, layout.day_column, hints
         )
         with closing(batches):
-            found = list(write_days(batches, layout, spool, str(delivery.relation)))
+            rows = batches if see is None else _seen(batches, see)
+            found = list(write_days(rows, layout, spool, str(delivery.relation)))
         _refuse_other_rows(delivery, layout, group, found)
         return found
 
@@ -440,6 +447,14 @@ def look(
                 done += written.rows
                 advance(done, f"{done:,} rows read, up to {written.day}")
                 yield by_day[written.day], written
+
+
+def _seen(
+    batches: Iterable[pa.RecordBatch], see: Callable[[pa.RecordBatch], None]
+) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        see(batch)
+        yield batch
 
 
 def _refuse_other_rows(

@@ -52,7 +52,7 @@ class Route:
     @property
     def payloads(self) -> Path:
         """Where messages wait while they are sent."""
-        return self.spool_folder / "payloads.parquet"
+        return self.spool_folder / "payloads.arrow"
 
     def report(self, outcome: Outcome, already: int, sent: Sent | None = None) -> Report:
         """What there is to say before any remark."""
@@ -318,7 +318,7 @@ def _letters(ids: spooling.Ids, answers: list[Answered]) -> Iterator[DeadLetter]
         for place, refused in sorted(answered.refused.items()):
             row = answered.batch.first + place
             (message_id,) = ids.of(row, row)
-            payload = answered.batch.messages[place].decode("utf-8", "replace")
+            payload = answered.batch.messages[place].as_py().decode("utf-8", "replace")
             yield DeadLetter(row, message_id, refused, payload, now)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -123,6 +124,15 @@ async def send(
     sent = Sent()
     pause = SharedPause(patience, say)
     recorder = Recorder(record)
+    reading = asyncio.Lock()
+    read: deque[Batch] = deque()
+
+    async def following() -> Batch | None:
+        async with reading:
+            if not read:
+                # reading and unpacking hold up no request
+                read.extend(await asyncio.to_thread(list, islice(batches, IN_FLIGHT)))
+            return read.popleft() if read else None
 
     async def deliver(session: aiohttp.ClientSession, batch: Batch) -> None:
         parts = [batch]
@@ -157,7 +167,7 @@ async def send(
     async with _session(endpoint, patience) as session:
 
         async def work() -> None:
-            while not pause.stopped.is_set() and (batch := next(batches, None)) is not None:
+            while not pause.stopped.is_set() and (batch := await following()) is not None:
                 await deliver(session, batch)
 
         try:
@@ -255,7 +265,7 @@ def _without(batch: Batch, places: Mapping[int, object]) -> list[Batch]:
 
 
 def _too_large(batch: Batch, endpoint: Endpoint) -> _Taken | None:
-    size, largest = len(batch.messages[0]), largest_message(endpoint)
+    size, largest = len(batch.messages[0].as_py()), largest_message(endpoint)
     if size <= largest:
         return None
     reason = f"it has {size:,} bytes, over the {largest:,} a message may have"

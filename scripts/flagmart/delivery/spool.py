@@ -5,9 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import accumulate, repeat
+from itertools import accumulate
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from flagmart.destinations.endpoint import Endpoint
 
-_PAYLOAD_GROUP_ROWS = 8_192
+_ID_ROWS = 65_536
+"""Read at once."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Batch:
     """Messages for one request: the rows of a spool from `first` on, counted from 0."""
 
     first: int
-    messages: tuple[bytes, ...]
+    messages: pa.BinaryArray
     key: str = ""
     """What they have in common, where the endpoint says by what batches are made."""
 
@@ -44,7 +46,14 @@ class Batch:
 
         So a message has the same bytes whenever and however often it is sent.
         """
-        return endpoint.prefix + endpoint.separator.join(self.messages) + endpoint.suffix
+        all_of_them = pa.Array.from_buffers(
+            pa.list_(pa.binary()),
+            1,
+            [None, _offsets(len(self.messages))],
+            children=[self.messages],
+        )
+        joined = pc.binary_join(all_of_them, _scalar(endpoint.separator))[0].as_buffer()
+        return b"".join((endpoint.prefix, joined, endpoint.suffix))
 
     def halves(self) -> tuple[Batch, Batch]:
         """The first half and the second, of a batch of two messages or more."""
@@ -53,7 +62,17 @@ class Batch:
 
     def part(self, start: int, end: int) -> Batch:
         """The messages from `start` to before `end`, counted from 0 in the batch."""
-        return Batch(self.first + start, self.messages[start:end], self.key)
+        return Batch(self.first + start, self.messages.slice(start, end - start), self.key)
+
+
+def _offsets(end: int) -> pa.Buffer:
+    return pa.py_buffer(np.array([0, end], np.int32))
+
+
+def _scalar(value: bytes) -> pa.BinaryScalar:
+    """`pa.scalar` would look for pandas, whose import takes a second."""
+    buffers = [None, _offsets(len(value)), pa.py_buffer(value)]
+    return pa.Array.from_buffers(pa.binary(), 1, buffers)[0]
 
 
 def write(
@@ -69,7 +88,7 @@ def write(
         batches: `ingested_at`, `message_id`, `payload` and, where batches have a key, `batch_key`,
             in the order of sending.
         ids: file to keep; parquet with the one column `message_id`.
-        payloads: file to send from; parquet with `payload` and `batch_key`, row by row beside
+        payloads: file to send from; Arrow's own, with `payload` and `batch_key`, row by row beside
             `ids`.
         what: the relation, for messages.
         max_rows: how many to take at most.
@@ -85,19 +104,15 @@ def write(
     payload_schema = pa.schema(
         [
             pa.field("payload", pa.binary(), nullable=False),
-            pa.field("batch_key", pa.string(), nullable=False),
+            pa.field("batch_key", pa.string()),
         ]
     )
     left = max_rows
     with (
         closing(batches),
         pq.ParquetWriter(ids, id_schema, compression="zstd", use_dictionary=False) as id_writer,
-        pq.ParquetWriter(
-            payloads,
-            payload_schema,
-            compression="snappy",
-            use_dictionary=["batch_key"],
-            write_statistics=False,
+        pa.ipc.new_file(
+            payloads, payload_schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
         ) as payload_writer,
     ):
         for whole in batches:
@@ -105,13 +120,13 @@ def write(
             if left is not None:
                 left -= batch.num_rows
             keyed = "batch_key" in batch.schema.names
-            keys = batch.column("batch_key") if keyed else pa.repeat("", batch.num_rows)
-            for name, column in (
-                ("message_id", batch.column("message_id")),
-                ("payload", batch.column("payload")),
-                ("a key to batch it by", keys),
+            keys = batch.column("batch_key") if keyed else pa.nulls(batch.num_rows, pa.string())
+            for name, nulls in (
+                ("message_id", batch.column("message_id").null_count),
+                ("payload", batch.column("payload").null_count),
+                ("a key to batch it by", keyed and keys.null_count),
             ):
-                if column.null_count:
+                if nulls:
                     raise FlagmartError(f"{what} has rows without {name}; mend the model")
             for count in pc.value_counts(batch.column("ingested_at")):
                 moment = count["values"].as_py()
@@ -120,8 +135,7 @@ def write(
             payload_writer.write_batch(
                 pa.record_batch(
                     [batch.column("payload").cast(pa.binary()), keys], schema=payload_schema
-                ),
-                row_group_size=_PAYLOAD_GROUP_ROWS,
+                )
             )
             if left == 0:
                 break
@@ -142,35 +156,47 @@ def batches(payloads: Path, endpoint: Endpoint) -> Iterator[Batch]:
 
     A message that no request can carry is a batch of its own.
     """
+    with pa.OSFile(str(payloads)) as file, pa.ipc.open_file(file) as spool:
+        waiting, row = pa.Table.from_batches([], spool.schema), 0
+        for number in range(spool.num_record_batches):
+            group = pa.Table.from_batches([spool.get_batch(number)])
+            waiting = pa.concat_tables([waiting, group])
+            ends = _ends(waiting, endpoint)
+            if number + 1 < spool.num_record_batches:
+                ends = ends[:-1]  # the next rows may belong to the last batch
+            start = 0
+            for end in ends:
+                yield _batch(row + start, waiting.slice(start, end - start))
+                start = end
+            waiting, row = waiting.slice(start), row + start
+
+
+def _ends(rows: pa.Table, endpoint: Endpoint) -> list[int]:
+    """Where batches end: each as late as key, limits and messages too large let it."""
+    lengths = np.from_dlpack(pc.binary_length(rows.column("payload")).combine_chunks())
+    through = np.cumsum(lengths + len(endpoint.separator), dtype=np.int64)
     envelope = len(endpoint.prefix) + len(endpoint.suffix)
-    largest = largest_message(endpoint)
-    waiting: list[bytes] = []
-    size, row, held = envelope, 0, ""
-    keyed = endpoint.batched_by is not None
-    with pq.ParquetFile(payloads) as file:
-        for rows in file.iter_batches(
-            _PAYLOAD_GROUP_ROWS, columns=["payload", *(["batch_key"] if keyed else [])]
-        ):
-            messages = rows.column("payload").to_pylist()
-            keys = rows.column("batch_key").to_pylist() if keyed else repeat("", len(messages))
-            for message, key in zip(messages, keys, strict=True):
-                length = len(message) + (len(endpoint.separator) if waiting else 0)
-                if waiting and (
-                    size + length > endpoint.max_body_bytes
-                    or len(waiting) == endpoint.max_messages
-                    or len(message) > largest
-                    or key != held
-                ):
-                    yield Batch(row - len(waiting), tuple(waiting), held)
-                    waiting, size, length = [], envelope, len(message)
-                row, held = row + 1, key
-                if len(message) > largest:
-                    yield Batch(row - 1, (message,), key)
-                    continue
-                waiting.append(message)
-                size += length
-    if waiting:
-        yield Batch(row - len(waiting), tuple(waiting), held)
+    room = endpoint.max_body_bytes - envelope + len(endpoint.separator)
+    too_large = np.flatnonzero(lengths > largest_message(endpoint))
+    stops = {*too_large.tolist(), *(too_large + 1).tolist(), rows.num_rows} - {0}
+    if endpoint.batched_by is not None:
+        keys = rows.column("batch_key").combine_chunks()
+        changes = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1)).cast(pa.uint8())
+        stops.update((np.flatnonzero(np.from_dlpack(changes)) + 1).tolist())
+    ends, end = [], 0
+    for stop in sorted(stops):
+        while end < stop:
+            before = int(through[end - 1]) if end else 0
+            full = int(np.searchsorted(through, before + room, side="right"))
+            end = min(max(full, end + 1), end + endpoint.max_messages, stop)
+            ends.append(end)
+    return ends
+
+
+def _batch(first: int, rows: pa.Table) -> Batch:
+    chunks = rows.column("payload").chunks
+    messages = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+    return Batch(first, messages, rows.column("batch_key")[0].as_py() or "")
 
 
 class Ids:
@@ -184,7 +210,7 @@ class Ids:
         ]
         self._starts = [0, *accumulate(rows)]
         self._held = -1
-        self._group: pa.ChunkedArray = pa.chunked_array([[]], pa.string())
+        self._group: pa.ChunkedArray = pa.chunked_array([], pa.string())
 
     def __enter__(self) -> Self:
         return self
@@ -209,5 +235,5 @@ class Ids:
 def all_message_ids(ids: Path) -> Iterator[str]:
     """The ids of all rows of a spool, in order."""
     with pq.ParquetFile(ids) as file:
-        for rows in file.iter_batches(batch_size=_PAYLOAD_GROUP_ROWS):
+        for rows in file.iter_batches(batch_size=_ID_ROWS):
             yield from rows.column(0).to_pylist()

@@ -1,4 +1,4 @@
-"""How far each store has been read: a small file a store and landing, replaced once all has landed.
+"""How far stores have been read: a small file each, replaced in one step once all has landed.
 
 A checkpoint saves work and never decides what lands: ids do. One that is lost, damaged or older
 than the landing means that more ids are looked at again, and nothing else.

@@ -8,7 +8,7 @@ in earlier releases, as seconds.
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -30,16 +30,48 @@ def events(stream: Stream) -> Iterator[tuple[int, Event | NoEventError, bytes]]:
     Raises:
         RefusedError: damaged, or columns are missing or of a type no event has.
     """
-    try:
-        # buffered: a row group of ClickHouse is a million rows, too much to hold at once
-        file = pq.ParquetFile(stream.raw, buffer_size=1 << 20, pre_buffer=False)
-        names = file.schema_arrow.names
-    except (pa.ArrowInvalid, OSError) as error:
-        raise RefusedError("damaged parquet") from error
+    file = _opened(stream)
+    names = file.schema_arrow.names
     table = table_of(names, "parquet")
     _check_types(file.schema_arrow, table)
     texts = [name for name in table.texts if name in names]
     wanted = [*texts, table.moment, *(name for name in (*IDS, *ARRIVALS) if name in names)]
+    for row, record in _records(file, stream, wanted):
+        try:
+            yield row, _event(table, texts, record), b""
+        except NoEventError as reason:
+            yield row, reason, json.dumps(record, default=str).encode()
+
+
+def records(
+    stream: Stream, check: Callable[[Collection[str]], None]
+) -> Iterator[tuple[int, dict[str, Any], bytes]]:
+    """The rows of any parquet file, as `events` counts them: values by name.
+
+    Args:
+        stream: the file.
+        check: raises RefusedError where it has no columns that are looked for.
+
+    Raises:
+        RefusedError: damaged, or what `check` raises.
+    """
+    file = _opened(stream)
+    check(file.schema_arrow.names)
+    for row, record in _records(file, stream, None):
+        yield row, record, b""
+
+
+def _opened(stream: Stream) -> pq.ParquetFile:
+    try:
+        # buffered: a row group of ClickHouse is a million rows, too much to hold at once
+        return pq.ParquetFile(stream.raw, buffer_size=1 << 20, pre_buffer=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise RefusedError("damaged parquet") from error
+
+
+def _records(
+    file: pq.ParquetFile, stream: Stream, wanted: Sequence[str] | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     row = 0
     batches = file.iter_batches(batch_size=_ROWS, columns=wanted)
     while True:
@@ -53,11 +85,7 @@ def events(stream: Stream) -> Iterator[tuple[int, Event | NoEventError, bytes]]:
         columns = {name: _values(batch.column(name)) for name in batch.schema.names}
         for values in zip(*columns.values(), strict=True):
             row += 1
-            record = dict(zip(columns, values, strict=True))
-            try:
-                yield row, _event(table, texts, record), b""
-            except NoEventError as reason:
-                yield row, reason, json.dumps(record, default=str).encode()
+            yield row, dict(zip(columns, values, strict=True))
 
 
 def _check_types(schema: pa.Schema, table: Table) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from itertools import islice
 
@@ -10,6 +11,7 @@ from flagmart.ingest.sources import RefusedError, Stream
 
 HEAD = 256 << 10
 """Bytes looked at to tell a format."""
+NOTHING_KNOWN = "neither JSON, nor parquet, nor CSV or TSV with FeatBit's columns in its first line"
 
 
 class Format(StrEnum):
@@ -27,8 +29,23 @@ class Format(StrEnum):
     EMPTY = "empty"
 
 
-def tell(stream: Stream) -> Format:
+def check_events(names: Collection[str]) -> None:
+    """See that columns are those of a table of events.
+
+    Raises:
+        RefusedError: they are not.
+    """
+    if len(COLUMNS.intersection(names)) < 2:
+        raise RefusedError(NOTHING_KNOWN)
+    table_of(names, "a table")
+
+
+def tell(stream: Stream, check: Callable[[Collection[str]], None] = check_events) -> Format:
     """The format of a file.
+
+    Args:
+        stream: the file.
+        check: raises RefusedError where a first line holds no columns that are looked for.
 
     Raises:
         RefusedError: none of those read.
@@ -45,7 +62,7 @@ def tell(stream: Stream) -> Format:
         raise RefusedError(
             "binary, or text in UTF-16; text must be UTF-8, compressed with gzip or not at all"
         )
-    return _separated(head)
+    return _separated(head, check)
 
 
 def tell_json(stream: Stream) -> Format:
@@ -102,15 +119,11 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _separated(head: bytes) -> Format:
+def _separated(head: bytes, check: Callable[[Collection[str]], None]) -> Format:
     first, _, rest = head.partition(b"\n")
     delimiter = max((",", "\t"), key=lambda candidate: first.count(candidate.encode()))
     names = header(first, delimiter) if len(first) < HEAD else []
-    if len(COLUMNS.intersection(names)) < 2:
-        raise RefusedError(
-            "neither JSON, nor parquet, nor CSV or TSV with FeatBit's columns in its first line"
-        )
-    table_of(names, "a table")
+    check(names)
     if delimiter == ",":
         return Format.CSV
     # Only CSV quotes: the names, or else JSON text, which begins with a brace in ClickHouse's TSV

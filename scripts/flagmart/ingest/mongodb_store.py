@@ -10,21 +10,24 @@ An event's id is `_id`, or `id` where an older service left an ObjectId for `_id
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 import bson
 import msgspec
 import pyarrow as pa
 import pymongo
 from bson import Int64, ObjectId, json_util
-from bson.binary import UuidRepresentation
+from bson.binary import Binary, UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
@@ -33,13 +36,15 @@ from pymongo import errors
 from flagmart import settings
 from flagmart.errors import FlagmartError, UsageError
 from flagmart.ingest.batches import Batcher
-from flagmart.ingest.event import Event, NoEventError
+from flagmart.ingest.event import NOT_UTF8, Event, NoEventError
 from flagmart.ingest.event_tables import EVENTS, EXPOSURES, METRIC_EVENTS, METRICS, Table
 from flagmart.ingest.records import parse
 from flagmart.ingest.store_rows import ID, Refused, Rows
 from flagmart.ingest.stores import Bounds, Chunk, Plan, Reading
-from flagmart.ingest.timestamps import Moment, Unit
+from flagmart.ingest.timestamps import FIRST, LAST, Unit
+from flagmart.ingest.version_stores import Records
 from flagmart.warehouse.landed import Group
+from flagmart.warehouse.landing import EVENT_COLUMNS, TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +52,8 @@ if TYPE_CHECKING:
 
     from pymongo.collection import Collection
     from pymongo.database import Database
+
+    from flagmart.ingest.versions import Kind, Record
 
 URL = "FLAGMART_MONGODB_URL"
 DATABASE = "featbit"
@@ -121,11 +128,17 @@ class MongoStore:
     def __init__(self, database: Database[dict[str, Any]], label: str) -> None:
         self._database = database
         self.label = label
+
+    @cached_property
+    def _sources(self) -> list[_Source]:
+        # asked for when they are wanted: FeatBit with ClickHouse keeps no events here
         with self._named():
-            self._sources = self._present()
-            self._indexed = {
-                source.name for source in self._sources if self._has_index(source.name)
-            }
+            return self._present()
+
+    @cached_property
+    def _indexed(self) -> set[str]:
+        with self._named():
+            return {source.name for source in self._sources if self._has_index(source.name)}
 
     def plan(self, bounds: Bounds, state: Mapping[str, Any]) -> Plan:
         """See `Store`."""
@@ -153,7 +166,7 @@ class MongoStore:
         ids: list[str] = []
         keys: list[str] = []
         with self._named():
-            for documents in self._batches(part.source, part.filter, {"_id": 1, "id": 1}):
+            for documents in self._batches(part.source.name, part.filter, {"_id": 1, "id": 1}):
                 for document, _ in documents:
                     ids.append(_event_id(document).lower())
                     keys.append(_key(document["_id"]))
@@ -192,7 +205,7 @@ class MongoStore:
             fields = {source.env_id: 1, event: 1, source.moment: 1, "_id": 0}
             found: Counter[tuple[str, int | None, str]] = Counter()
             with self._named():
-                for documents in self._batches(source, asked, fields):
+                for documents in self._batches(source.name, asked, fields):
                     found.update(_group(source, event, document) for document, _ in documents)
             for (env_id, day, name), rows in found.items():
                 yield Group(env_id, day, name, rows)
@@ -201,23 +214,60 @@ class MongoStore:
         """See `CountedStore`; none is known of MongoDB."""
         return iter(())
 
+    def named(self, kind: Kind) -> str:
+        """See `KeepingStore`."""
+        return kind.collection
+
+    @contextmanager
+    def records(self, kind: Kind, envs: Sequence[str]) -> Iterator[Records | None]:
+        """See `KeepingStore`."""
+        name = kind.collection
+        with self._named():
+            if name not in self._database.list_collection_names():
+                yield None
+                return
+            asked = {"envId": {"$in": [as_kept for env in envs for as_kept in _spellings(env)]}}
+            some = list(self._collection(name).find().limit(_LOOKED_AT).max_time_ms(_PATIENCE_MS))
+            for field in map(_camel, kind.needed):
+                if some and not any(field in document for document in some):
+                    raise self._lacks(name, field, some[0])
+            found = Records(0, iter(()))
+            found.expected = self._collection(name).count_documents(
+                asked if envs else {}, maxTimeMS=_PATIENCE_MS
+            )
+            found.batches = self._records(kind, asked if envs else {}, found)
+            yield found
+
+    def _records(
+        self, kind: Kind, asked: Mapping[str, Any], found: Records
+    ) -> Iterator[list[tuple[Record, str]]]:
+        came = 0
+        # `_id` comes along
+        fields = dict.fromkeys(map(_camel, kind.columns), 1)
+        with self._named():
+            for documents in self._batches(kind.collection, asked, fields):
+                came += len(documents)
+                # there is no snapshot, so what came meanwhile is read, too
+                found.expected = max(found.expected, came)
+                yield [(json.loads(_text(document)), fault) for document, fault in documents]
+
     def _rows(
         self, source: _Source, filters: Sequence[Mapping[str, Any]], reading: Reading
     ) -> Iterator[Rows]:
         came = 0
         with self._named():
             for asked in filters:
-                for documents in self._batches(source, asked, None):
+                for documents in self._batches(source.name, asked, None):
                     came += len(documents)
                     # there is no snapshot, so what came meanwhile is read, too
                     reading.expected = max(reading.expected, came)
                     yield _landing_rows(source, documents)
 
     def _batches(
-        self, source: _Source, asked: Mapping[str, Any], projection: Mapping[str, int] | None
+        self, name: str, asked: Mapping[str, Any], projection: Mapping[str, int] | None
     ) -> Iterator[list[tuple[dict[str, Any], str]]]:
         """Documents, each with why it cannot be read; '' where it can."""
-        cursor = self._collection(source.name).find_raw_batches(
+        cursor = self._collection(name).find_raw_batches(
             dict(asked), projection, batch_size=_BATCH, max_time_ms=_PATIENCE_MS
         )
         with cursor:
@@ -321,11 +371,7 @@ class MongoStore:
             some = list(collection.find().limit(_LOOKED_AT).max_time_ms(_PATIENCE_MS))
             for name in source.needed:
                 if some and not any(name in document for document in some):
-                    raise FlagmartError(
-                        f"MongoDB at {self.label}: documents of {source.name} have no field "
-                        f"{name}; they have {', '.join(some[0])}. flagmart does not know this "
-                        "version of FeatBit: please report it"
-                    )
+                    raise self._lacks(source.name, name, some[0])
             odd = next((d["_id"] for d in some if not isinstance(d["_id"], str | ObjectId)), None)
             if odd is not None:
                 raise FlagmartError(
@@ -334,6 +380,13 @@ class MongoStore:
                     "report it"
                 )
         return sources
+
+    def _lacks(self, name: str, field: str, document: Mapping[str, Any]) -> FlagmartError:
+        return FlagmartError(
+            f"MongoDB at {self.label}: documents of {name} have no field {field}; they have "
+            f"{', '.join(document)}. flagmart does not know this version of FeatBit: please "
+            "report it"
+        )
 
     def _has_index(self, name: str) -> bool:
         return any(
@@ -448,6 +501,21 @@ def _key(identity: Any) -> str:
     return f"{_OBJECT}{identity}" if isinstance(identity, ObjectId) else str(identity)
 
 
+def _spellings(env_id: str) -> list[str | Binary]:
+    """An environment's id as documents may hold it: as text, or as either kind of uuid."""
+    try:
+        found = UUID(env_id)
+    except ValueError:
+        return [env_id]
+    kinds = (UuidRepresentation.STANDARD, UuidRepresentation.CSHARP_LEGACY)
+    return [env_id, *(Binary.from_uuid(found, kind) for kind in kinds)]
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
 def _identity(key: str) -> str | ObjectId:
     return ObjectId(key[1:]) if key.startswith(_OBJECT) else key
 
@@ -472,7 +540,6 @@ def _split(raw: bytes) -> Iterator[bytes]:
 _LENIENT: CodecOptions[dict[str, Any]] = _AS_SENT.with_options(
     unicode_decode_error_handler="backslashreplace"
 )
-NOT_UTF8 = "not UTF-8"
 
 
 def _decoded(raw: bytes) -> tuple[dict[str, Any], str]:
@@ -483,15 +550,47 @@ def _decoded(raw: bytes) -> tuple[dict[str, Any], str]:
 
 
 def _landing_rows(source: _Source, documents: Sequence[tuple[dict[str, Any], str]]) -> Rows:
+    facts: list[_Facts] = []
+    others: list[tuple[dict[str, Any], str]] = []
+    for document, fault in documents:
+        known = None if fault or source.table is not EVENTS else _facts(document)
+        if known is None:
+            others.append((document, fault))
+        else:
+            facts.append(known)
     refused: list[Refused] = []
+    parts = [_columns(facts, source.name)] if facts else []
+    if others or not facts:
+        parts.append(_any_rows(source, others, refused))
+    return parts[0] if len(parts) == 1 else pa.concat_batches(parts), refused
+
+
+_Facts = tuple[str, str, str, str, str, int]
+"""The id, env_id, event, distinct_id, properties and milliseconds since 1970 of an event."""
+
+
+def _columns(facts: Sequence[_Facts], source_ref: str) -> pa.RecordBatch:
+    *texts, moments = zip(*facts, strict=True)
+    columns = [
+        *(pa.array(column, pa.string()) for column in texts),
+        pa.array(moments, pa.timestamp("ms")).cast(TIME),
+        pa.repeat(pa.scalar(source_ref, pa.string()), len(facts)),
+        pa.nulls(len(facts), TIME),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=EVENT_COLUMNS)
+
+
+def _any_rows(
+    source: _Source, documents: Sequence[tuple[dict[str, Any], str]], refused: list[Refused]
+) -> pa.RecordBatch:
+    """Events of documents of any shape; what is none is added to `refused`."""
     batcher = Batcher(source.name, Unit.MS)
-    event_of = _event if source.table is EVENTS else _any_event
     try:
         for place, (document, fault) in enumerate(documents):
             try:
                 if fault:
                     raise NoEventError(fault)
-                batcher.add(place, event_of(document))
+                batcher.add(place, _any_event(document))
             except NoEventError as reason:
                 refused.append(Refused(_event_id(document).lower(), str(reason), _text(document)))
         batch, misdated = batcher.take()
@@ -502,7 +601,7 @@ def _landing_rows(source: _Source, documents: Sequence[tuple[dict[str, Any], str
         for place, reason, text in misdated
     ]
     where = pa.repeat(pa.scalar(source.name, pa.string()), batch.num_rows)
-    return batch.set_column(batch.schema.get_field_index("source_ref"), _REF, where), refused
+    return batch.set_column(batch.schema.get_field_index("source_ref"), _REF, where)
 
 
 _REF = pa.field("source_ref", pa.string(), nullable=False)
@@ -517,8 +616,8 @@ def _plain(value: Any) -> Any:
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
-def _event(document: dict[str, Any]) -> Event:
-    """The event in a document as FeatBit writes it; any other goes the slow way."""
+def _facts(document: dict[str, Any]) -> _Facts | None:
+    """The event in a document as FeatBit writes it; None for any other, which goes the slow way."""
     try:
         identity, moment = document["_id"], document["timestamp"]
         env_id, event = document["env_id"], document["event"]
@@ -526,16 +625,22 @@ def _event(document: dict[str, Any]) -> Event:
         number = properties.get("numericValue")
         if (
             type(identity) is type(env_id) is type(event) is type(distinct_id) is str
+            and len(identity) == _UUID_LENGTH
             and type(moment) is DatetimeMS
+            and FIRST <= (milliseconds := int(moment)) * 1_000 <= LAST
             and "id" not in document
             # JSON has no form for what is no number
             and (type(number) is not float or number - number == 0)
         ):
             text = _encode(properties).decode()
-            return Event(identity, env_id, event, distinct_id, text, Moment(int(moment) * 1_000))
+            return identity, env_id, event, distinct_id, text, milliseconds
     except (KeyError, AttributeError, TypeError, RecursionError):
         pass
-    return _any_event(document)
+    return None
+
+
+_UUID_LENGTH = 36
+"""Of an id that is spelled as FeatBit does."""
 
 
 def _any_event(document: dict[str, Any]) -> Event:

@@ -20,6 +20,7 @@ import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -40,11 +41,16 @@ from flagmart.ingest.store_rows import (
     landing_rows,
 )
 from flagmart.ingest.stores import Bounds, Chunk, Plan, Reading
+from flagmart.ingest.timestamps import Moment
+from flagmart.ingest.version_stores import Records
+from flagmart.ingest.versions import CHANGED
 from flagmart.warehouse.landed import Group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
+
+    from flagmart.ingest.versions import Kind, Record
 
 URL = "FLAGMART_POSTGRES_URL"
 
@@ -64,6 +70,16 @@ _TIMES = frozenset(("timestamp without time zone", "timestamp with time zone"))
 _NUMBERS = frozenset(("double precision", "real", "numeric", "integer", "bigint"))
 _AS_TEXT = frozenset(("text", "character varying", "jsonb", "json"))
 """Types the driver hands over as text."""
+
+_TRUTHS = frozenset(("boolean",))
+_DIMENSION_TYPES = {
+    "variations": _JSON,
+    "customized_properties": _JSON,
+    "is_enabled": _TRUTHS,
+    "is_archived": _TRUTHS,
+    CHANGED: _TIMES,
+}
+"""What the tables of flags and users hold that is no text."""
 
 _STREAM_ERRORS = (pa.ArrowException, OSError)
 """What Arrow may make of an error of the driver's in mid-stream."""
@@ -164,6 +180,19 @@ class _Source:
 
 
 @dataclass(frozen=True)
+class _Relation:
+    """A table as the server's catalog has it."""
+
+    quoted: str
+    """With its schema."""
+    columns: Mapping[str, str]
+    """Type by name."""
+    estimated: float
+    """Rows, as the server last counted."""
+    blocks: int
+
+
+@dataclass(frozen=True)
 class _Part:
     """Some rows of a table: conditions, and the settings that hold their values."""
 
@@ -233,7 +262,12 @@ class PostgresStore:
                     f"PostgreSQL at {self.label} is release {release // 10_000}; flagmart reads "
                     f"{_OLDEST_RELEASE // 10_000} or newer, which can read a table by ranges"
                 )
-            self._sources = self._found(cursor)
+
+    @cached_property
+    def _sources(self) -> list[_Source]:
+        # asked for when they are wanted: FeatBit with ClickHouse keeps no events here
+        with self._snapshot({}) as cursor:
+            return self._found(cursor)
 
     def plan(self, bounds: Bounds, state: Mapping[str, Any]) -> Plan:
         """See `Store`."""
@@ -299,6 +333,46 @@ class PostgresStore:
                 "custom_metrics::bigint from usage_event_stats order by 1, 2"
             )
             yield from cursor.fetchall()
+
+    def named(self, kind: Kind) -> str:
+        """See `KeepingStore`."""
+        return kind.table
+
+    @contextmanager
+    def records(self, kind: Kind, envs: Sequence[str]) -> Iterator[Records | None]:
+        """See `KeepingStore`."""
+        with self._snapshot({"envs": json.dumps(envs)} if envs else {}) as cursor:
+            found = self._relation(cursor, kind.table)
+            if found is None:
+                yield None
+                return
+            columns = [name for name in kind.columns if name in found.columns]
+            wanted = dict.fromkeys(("env_id", *kind.needed, *columns), _TEXTS)
+            wanted |= {name: types for name, types in _DIMENSION_TYPES.items() if name in wanted}
+            check_columns(self._place, kind.table, found.columns, wanted)
+            rows = f"from only {found.quoted}" + (f" where {_OF_ENVS}" if envs else "")
+            (expected,) = _one(cursor, f"select count(*) {rows}")
+            selected = ", ".join(
+                f'floor(extract(epoch from case when isfinite("{name}") then "{name}" end) * 1e6)'
+                f'::bigint as "{name}"'
+                if name == CHANGED
+                else f'"{name}"::text as "{name}"'
+                for name in columns
+            )
+            cursor.execute(f"select {selected} {rows}")
+            yield Records(expected, self._records(cursor.fetch_record_batch()))
+
+    def _records(self, batches: pa.RecordBatchReader) -> Iterator[list[tuple[Record, str]]]:
+        while True:
+            with self._named(*_STREAM_ERRORS):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            records = batch.to_pylist()
+            for record in records:
+                if record.get(CHANGED) is not None:
+                    record[CHANGED] = Moment(record[CHANGED])
+            yield [(record, "") for record in records]
 
     def _rows(self, source: _Source, batches: pa.RecordBatchReader) -> Iterator[Rows]:
         while True:
@@ -370,39 +444,15 @@ class PostgresStore:
         """
         sources = []
         for name, table in _TABLES:
-            rows = _all(
-                cursor,
-                """
-                select
-                    relation.oid::regclass::text, relation.relkind::text, relation.reltuples,
-                    pg_relation_size(relation.oid)
-                        / current_setting('block_size')::bigint as blocks,
-                    has_table_privilege(relation.oid, 'select'),
-                    attribute.attname::text, format_type(attribute.atttypid, null)
-                from pg_class as relation
-                inner join pg_attribute as attribute on attribute.attrelid = relation.oid
-                where relation.oid = to_regclass($1) and attribute.attnum > 0
-                    and not attribute.attisdropped
-                order by attribute.attnum
-                """,
-                name,
-            )
-            if not rows:
+            found = self._relation(cursor, name)
+            if found is None:
                 continue
-            quoted, kind, estimated, blocks, readable, *_ = rows[0]
-            where = f"PostgreSQL at {self.label}"
-            if kind != "r":
-                raise FlagmartError(f"{where}: {name} is no plain table, which FeatBit's is")
-            if not readable:
-                raise FlagmartError(
-                    f"{where}: no right to read table {name}; grant select on {quoted} to this user"
-                )
-            columns = {row[5]: row[6] for row in rows}
-            check_columns(where, name, columns, _wanted(table, columns))
+            check_columns(self._place, name, found.columns, _wanted(table, found.columns))
             # an estimate of -1 means that the table has never been looked at
-            known = estimated if estimated > 0 else blocks * 10
+            known = found.estimated if found.estimated > 0 else found.blocks * 10
+            by_key = _by_key(cursor, found.quoted)
             sources.append(
-                _Source(name, table, quoted, columns, blocks, known, _by_key(cursor, quoted))
+                _Source(name, table, found.quoted, found.columns, found.blocks, known, by_key)
             )
         if not sources:
             raise FlagmartError(
@@ -411,6 +461,45 @@ class PostgresStore:
                 "-csearch_path=… where it is not public"
             )
         return sources
+
+    def _relation(self, cursor: dbapi.Cursor, name: str) -> _Relation | None:
+        """A table as the server knows it; None where there is none.
+
+        Raises:
+            FlagmartError: it is no plain table, or may not be read.
+        """
+        rows = _all(
+            cursor,
+            """
+            select
+                relation.oid::regclass::text, relation.relkind::text, relation.reltuples,
+                pg_relation_size(relation.oid)
+                    / current_setting('block_size')::bigint as blocks,
+                has_table_privilege(relation.oid, 'select'),
+                attribute.attname::text, format_type(attribute.atttypid, null)
+            from pg_class as relation
+            inner join pg_attribute as attribute on attribute.attrelid = relation.oid
+            where relation.oid = to_regclass($1) and attribute.attnum > 0
+                and not attribute.attisdropped
+            order by attribute.attnum
+            """,
+            name,
+        )
+        if not rows:
+            return None
+        quoted, kind, estimated, blocks, readable, *_ = rows[0]
+        if kind != "r":
+            raise FlagmartError(f"{self._place}: {name} is no plain table, which FeatBit's is")
+        if not readable:
+            raise FlagmartError(
+                f"{self._place}: no right to read table {name}; "
+                f"grant select on {quoted} to this user"
+            )
+        return _Relation(quoted, {row[5]: row[6] for row in rows}, estimated, blocks)
+
+    @property
+    def _place(self) -> str:
+        return f"PostgreSQL at {self.label}"
 
     @contextmanager
     def _snapshot(self, values: Mapping[str, str]) -> Iterator[dbapi.Cursor]:
@@ -434,7 +523,7 @@ class PostgresStore:
         try:
             yield
         except (dbapi.Error, *more) as error:
-            raise FlagmartError(f"PostgreSQL at {self.label}: {_told(error)}") from error
+            raise FlagmartError(f"{self._place}: {_told(error)}") from error
 
 
 @contextmanager
@@ -567,11 +656,13 @@ def _between(part: _Part, since: datetime | None, until: datetime | None) -> _Pa
 def _of_envs(part: _Part, envs: tuple[str, ...]) -> _Part:
     if not envs:
         return part
-    return part.narrowed(
-        "env_id::text = any(array(select json_array_elements_text("
-        "current_setting('flagmart.envs')::json)))",
-        envs=json.dumps(envs),
-    )
+    return part.narrowed(_OF_ENVS, envs=json.dumps(envs))
+
+
+_OF_ENVS = (
+    "env_id::text = any(array(select json_array_elements_text("
+    "current_setting('flagmart.envs')::json)))"
+)
 
 
 def _naive(moment: datetime | None) -> datetime | None:

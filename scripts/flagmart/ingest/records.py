@@ -236,7 +236,7 @@ def _cell(raw: Raw, name: str) -> str:
         return _id(raw, name)
     if name != "numeric_value" or first in (b'"', b"n"):
         return _text(raw, name)
-    return str(unwrapped(_loads(bytes(raw)))) if first == b"{" else _utf8(raw)
+    return str(unwrapped(loads(bytes(raw)))) if first == b"{" else _utf8(raw)
 
 
 def _bare(raw: bytes, record: _Record, event: str, distinct_id: str) -> Event:
@@ -252,7 +252,7 @@ def _bare(raw: bytes, record: _Record, event: str, distinct_id: str) -> Event:
 
 def _decode_leniently(raw: bytes) -> _Record:
     """What the quick parser refuses and the standard one takes: halves of surrogate pairs."""
-    value = _loads(raw)
+    value = loads(raw)
     if not isinstance(value, dict):
         raise NoEventError(NOT_AN_OBJECT)
     # written anew in ASCII, where half a surrogate pair can stay as its escape
@@ -261,7 +261,12 @@ def _decode_leniently(raw: bytes) -> _Record:
     return _Record(**{name: known[key] for name, key in fields if key in known})
 
 
-def _loads(raw: bytes) -> Any:
+def loads(raw: bytes) -> Any:
+    """The value of JSON text.
+
+    Raises:
+        NoEventError: it is none, with the reason.
+    """
     try:
         return json.loads(raw.decode(), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -296,7 +301,7 @@ def _string(raw: Raw) -> str:
     except UnicodeDecodeError as error:
         raise NoEventError(NOT_UTF8) from error
     except msgspec.DecodeError:
-        return storable(str(_loads(bytes(raw))))
+        return storable(str(loads(bytes(raw))))
 
 
 def _text(raw: Raw, name: str) -> str:
@@ -320,7 +325,7 @@ def _properties(raw: Raw) -> str:
 
 def _object_text(raw: bytes) -> str:
     if b'"$' in raw:
-        value = _loads(raw)
+        value = loads(raw)
         plain = unwrapped(value)
         if plain != value:
             return _dumps(plain)
@@ -362,12 +367,16 @@ def _identity(record: _Record) -> str | None:
 
 def _id(raw: Raw, name: str) -> str:
     if bytes(raw)[:1] == b"{":
-        return _extended_id(_loads(bytes(raw)), name)
+        return extended_id(loads(bytes(raw)), name)
     return _text(raw, name)
 
 
-def _extended_id(value: dict[str, Any], name: str) -> str:
-    """`{"$oid"}`, `{"$uuid"}`, `{"$binary"}` as mongoexport writes them, now or before 4.2."""
+def extended_id(value: dict[str, Any], name: str) -> str:
+    """`{"$oid"}`, `{"$uuid"}`, `{"$binary"}` as mongoexport writes them, now or before 4.2.
+
+    Raises:
+        NoEventError: it is none of these.
+    """
     try:
         if "$oid" in value:
             return storable(str(value["$oid"]))
@@ -397,7 +406,7 @@ def _timestamp(raw: Raw) -> Timestamp:
         if first == b'"':
             return timestamps.from_text(_string(raw)) if text != b'""' else None
         if first == b"{":
-            return _extended_date(_loads(text))
+            return extended_date(loads(text))
         return timestamps.number(text.decode())
     except NoEventError:
         raise
@@ -405,8 +414,12 @@ def _timestamp(raw: Raw) -> Timestamp:
         raise NoEventError(timestamps.UNREADABLE) from error
 
 
-def _extended_date(value: dict[str, Any]) -> Timestamp:
-    """`{"$date": …}` of ISO text or milliseconds (`{"$numberLong"}`); or a wrapped number."""
+def extended_date(value: dict[str, Any]) -> Timestamp:
+    """`{"$date": …}` of ISO text or milliseconds (`{"$numberLong"}`); or a wrapped number.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if "$date" not in value:
         inner = unwrapped(value)
         if isinstance(inner, int) and not isinstance(inner, bool):
@@ -441,7 +454,7 @@ def _arrived(record: _Record) -> int | None:
             return arrival(_string(raw))
         if text[:1] == b"{":
             try:
-                return timestamps.micros(_extended_date(_loads(text)), Unit.S)
+                return timestamps.micros(extended_date(loads(text)), Unit.S)
             except (ValueError, TypeError):
                 return None
         return arrival(text.decode("utf-8", "replace"))

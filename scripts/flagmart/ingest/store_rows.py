@@ -84,7 +84,7 @@ def check_columns(
         if found[column] not in types:
             raise FlagmartError(
                 f"{where}: column {column} of table {table} is {found[column]}, not "
-                f"{' or '.join(types)}; flagmart does not know this version of FeatBit: "
+                f"{' or '.join(sorted(types))}; flagmart does not know this version of FeatBit: "
                 "please report it"
             )
 

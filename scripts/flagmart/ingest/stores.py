@@ -10,6 +10,7 @@ as the checkpoint. No look-back sees what is later than it, so every so many run
 all ids.
 """
 
+import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -26,8 +27,8 @@ from flagmart.ingest import checkpoints
 from flagmart.ingest.checkpoints import Checkpoint
 from flagmart.ingest.store_rows import ID, Rows
 from flagmart.settings import DataFolder, Engine
-from flagmart.warehouse import landed_runs, open_run
-from flagmart.warehouse.landing import InputCounts, Run, RunResult
+from flagmart.warehouse import landed_runs, newest_run, open_run
+from flagmart.warehouse.landing import InputCounts, Run, RunResult, Selection, ServerRun
 
 RUN_ROWS = 1_000_000
 """Rows, or ids looked at, after which a run is finished and the next begun: what a kill can cost.
@@ -47,9 +48,9 @@ class Bounds:
     until: datetime | None = None
 
     @property
-    def any(self) -> bool:
-        """Whether it leaves anything out, so that no checkpoint may move."""
-        return bool(self.envs or self.since or self.until)
+    def timed(self) -> bool:
+        """Whether it leaves out a time, so that no checkpoint may move."""
+        return bool(self.since or self.until)
 
     @classmethod
     def parsed(cls, envs: Sequence[str], since: str | None, until: str | None) -> "Bounds":
@@ -75,6 +76,10 @@ class Chunk:
     """How many there are, about."""
     key: Any
     """What the store knows it by."""
+    selection: Selection | None = None
+    """How the landing's own server reads its rows by itself; None where it cannot."""
+    odd: Any = None
+    """With a selection: what the store knows those rows by that are no events."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +186,8 @@ def ingest(
     Args:
         store: where from.
         data: the data folder.
-        bounds: what to look at; bounded, the checkpoint is neither used nor moved.
+        bounds: what to look at; each set of environments has a checkpoint of its own, and bounded
+            by time none is used or moved.
         sweep: look at all ids, whatever the checkpoint says.
         run_rows: after how many rows the next run begins.
 
@@ -192,7 +198,7 @@ def ingest(
     everything = next(iter(landed_runs(data)), None) is None
     before = _known(store, data, bounds, sweep=sweep)
     todo = store.plan(bounds, before.state)
-    report = StoreReport(store.label, swept=not before.state and not bounds.any)
+    report = StoreReport(store.label, swept=not before.state and not bounds.timed)
     refused = list(before.refused)
     waiting = deque(todo.chunks)
     total = sum(chunk.rows for chunk in todo.chunks)
@@ -201,9 +207,18 @@ def ingest(
         while waiting:
             with open_run(data, store.kind, (store.label,)) as run:
                 label = None
-                for chunk, wanted in _group(
-                    store, run, waiting, report, frozenset(refused), run_rows, everything=everything
-                ):
+                taken = _take(run, waiting, report, run_rows, everything=everything)
+                done += taken
+                group = _group(
+                    store,
+                    run,
+                    waiting,
+                    report,
+                    frozenset(refused),
+                    run_rows - taken,
+                    everything=everything,
+                )
+                for chunk, wanted in group:
                     if wanted is None or wanted.num_rows:
                         if label != chunk.table:
                             label = chunk.table
@@ -215,23 +230,20 @@ def ingest(
                 result = run.finish()
             if result.recorded is not None:
                 report.results.append(result)
-    if not bounds.any:
-        newest = None
-        for newest in landed_runs(data):  # noqa: B007 - the last one is wanted
-            pass
+    if not bounds.timed:
         after = Checkpoint(
             todo.state,
             0 if report.swept else before.runs_since_sweep + 1,
-            newest.run_id if newest else None,
+            newest_run(data),
             tuple(dict.fromkeys(refused)),
         )
-        checkpoints.write(data, store.kind, _known_as(store), after)
+        checkpoints.write(data, store.kind, _known_as(store, bounds), after)
     return report
 
 
 def _known(store: Store, data: DataFolder, bounds: Bounds, *, sweep: bool) -> Checkpoint:
     """The checkpoint, without the store's notes where all ids are to be looked at."""
-    found = checkpoints.read(data, store.kind, _known_as(store)) or Checkpoint()
+    found = checkpoints.read(data, store.kind, _known_as(store, bounds)) or Checkpoint()
     if found.landed is not None and all(run.run_id != found.landed for run in landed_runs(data)):
         talk.say(
             f"{store.label}: run {found.landed} is not in this landing, so the checkpoint is of "
@@ -239,15 +251,43 @@ def _known(store: Store, data: DataFolder, bounds: Bounds, *, sweep: bool) -> Ch
         )
         return Checkpoint()
     due = found.runs_since_sweep + 1 >= settings.sweep_every()
-    return replace(found, state={}) if sweep or bounds.any or due else found
+    return replace(found, state={}) if sweep or bounds.timed or due else found
 
 
-def _known_as(store: Store) -> str:
-    """What a checkpoint belongs to: a store, and the landing where that is a server."""
+def _known_as(store: Store, bounds: Bounds) -> str:
+    """What a checkpoint belongs to: a store, the environments, the landing where it is a server."""
+    what = store.label
+    if bounds.envs:
+        # as JSON, since an environment may be named anything
+        what += f", of it {json.dumps(sorted(bounds.envs))}"
     if settings.engine() is Engine.DUCKDB:
-        return store.label  # the landing lies in the data folder, as the checkpoint does
+        return what  # the landing lies in the data folder, as the checkpoint does
     server = settings.clickhouse()
-    return f"{store.label}, landed on {server}/{server.landing}"
+    return f"{what}, landed on {server}/{server.landing}"
+
+
+def _take(
+    run: Run, waiting: deque[Chunk], report: StoreReport, run_rows: int, *, everything: bool
+) -> int:
+    """Have the landing's server take the next chunks that it can read; about how many rows.
+
+    Of a chunk with rows that are no events, these wait instead of it, to be read like any other.
+    """
+    group: list[Chunk] = []
+    rows = 0
+    while waiting and waiting[0].selection and rows < run_rows:
+        group.append(waiting.popleft())
+        rows += group[-1].rows
+    if not isinstance(run, ServerRun) or not group:
+        return 0
+    selections = [chunk.selection for chunk in group if chunk.selection]
+    for chunk, taken in zip(group, run.take(selections, everything=everything), strict=True):
+        if not everything:
+            report.looked_at += taken.ids - taken.left
+            report.landed_before += taken.landed_before
+        if taken.left:
+            waiting.appendleft(Chunk(chunk.table, taken.left, chunk.odd))
+    return rows
 
 
 def _group(
@@ -263,12 +303,12 @@ def _group(
     """The next chunks of a run, each with the ids that are to be read; None for all of them."""
     group: list[tuple[Chunk, pa.Table | None]] = []
     rows = 0
-    while waiting and rows < run_rows:
+    while waiting and not waiting[0].selection and rows < run_rows:
         chunk = waiting.popleft()
         ids = None if everything else store.ids(chunk)
         rows += chunk.rows if ids is None else ids.num_rows
         group.append((chunk, ids))
-    if everything:
+    if everything or not group:
         return group
     tables = [ids for _, ids in group if ids is not None]
     looked_for = pa.concat_tables([ids.select([ID]) for ids in tables]).column(ID).combine_chunks()

@@ -8,6 +8,7 @@ import csv
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from flagmart.ingest import timestamps
 from flagmart.ingest.event import NOT_UTF8, Event, NoEventError
@@ -22,6 +23,7 @@ BAD_QUOTES = "broken quotes"
 _NULL = r"\N"
 csv.field_size_limit(LARGEST)
 
+Row = TypeVar("Row")
 Cells = list[str]
 CellsOf = Callable[[bytes], Cells]
 
@@ -30,15 +32,40 @@ def events(
     fragments: Iterator[Fragment], fmt: Format
 ) -> Iterator[tuple[int, Event | NoEventError, bytes]]:
     """The rows of a file whose lines are `fragments`, header first."""
+    return rows(fragments, fmt, _reader)
+
+
+def records(
+    fragments: Iterator[Fragment], fmt: Format
+) -> Iterator[tuple[int, dict[str, str | None] | NoEventError, bytes]]:
+    """The rows of any table as cells by name, None for ClickHouse's null."""
+    return rows(
+        fragments,
+        fmt,
+        lambda names: (
+            lambda cells: {
+                name: None if cell == _NULL else cell
+                for name, cell in zip(names, cells, strict=True)
+            }
+        ),
+    )
+
+
+def rows(
+    fragments: Iterator[Fragment],
+    fmt: Format,
+    reader: Callable[[Sequence[str]], Callable[[Cells], Row]],
+) -> Iterator[tuple[int, Row | NoEventError, bytes]]:
+    """Lines with what `reader`, given the header's names, makes of their cells."""
     first = next(fragments, None)
     if first is None:
         return
     delimiter = "," if fmt is Format.CSV else "\t"
     names = header(first[1], delimiter)
-    read = _reader(names)
+    read = reader(names)
     cells_of = _tab_cells if fmt is Format.TSV else _csv_cells(delimiter)
-    rows = fragments if fmt is Format.TSV else _whole_rows(fragments, cells_of, len(names))
-    for line, raw, fault in rows:
+    whole = fragments if fmt is Format.TSV else _whole_rows(fragments, cells_of, len(names))
+    for line, raw, fault in whole:
         try:
             if fault:
                 raise NoEventError(fault)

@@ -6,6 +6,7 @@ chosen: ClickHouse's client need not be installed for DuckDB.
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -88,3 +89,19 @@ def landed_runs(data: DataFolder, landing: Landing = FEATBIT) -> Iterable[Landed
     from flagmart.warehouse import manifest
 
     return manifest.all_runs(data.landing / landing.name)
+
+
+def newest_run(data: DataFolder, landing: Landing = FEATBIT) -> str | None:
+    """The id of the complete ingest run that landed last; None where none has.
+
+    Raises:
+        UsageError: the environment names no engine.
+        FlagmartError: the landing cannot be read.
+    """
+    if settings.engine() is Engine.CLICKHOUSE:
+        runs = deque(landed_runs(data, landing), maxlen=1)
+        return runs[0].run_id if runs else None
+    from flagmart.warehouse import manifest
+
+    newest = manifest.read(data.landing / landing.name).newest
+    return newest.run_id if newest else None

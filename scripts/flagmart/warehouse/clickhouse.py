@@ -271,6 +271,21 @@ class Reader:
         candidates = self._stream(columns, chosen, parameters, "")
         return in_order(self._rest(candidates, ids, "*", those), order, self._spill)
 
+    def values(
+        self, relation: Relation, columns: Sequence[str], among: Sequence[IdFile] | None = None
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """See Warehouse."""
+        table = f"from {_table(relation)}"
+        if among is None:
+            types = self._require(relation, columns)
+            yield from self._stream(_list(columns, types), table, {}, "")
+        elif among:
+            types = self._require(relation, [*columns, "message_id"])
+            wanted = list(dict.fromkeys([*columns, "message_id"]))
+            candidates = self._stream(_list(wanted, types), table, {}, "")
+            chosen = ", ".join(f'candidates."{column}"' for column in columns)
+            yield from self._rest(candidates, among, chosen, acknowledged_ids.those_of)
+
     def count_unsent(
         self, relation: Relation, runs: Collection[datetime], acknowledged: Sequence[IdFile]
     ) -> int:

@@ -24,11 +24,13 @@ UNKNOWN_DATABASE = 81
 _AUTHENTICATION_FAILED = 516
 _ACCESS_DENIED = 497
 _READONLY = 164
+REFUSALS = (_ACCESS_DENIED, _READONLY)
+"""The user may not."""
 _OLDEST = (25, 8)
 """The release that `make soak` goes back to; as in the macro `begin_build`."""
 _SHOWN = 400
 """Characters of a server's error that are passed on: it may cite the whole statement."""
-_VALUES_A_PARAMETER = 4_000
+_PARAMETER_BYTES = 120_000
 """A field of a request may have 128 KB by default."""
 _SPILL = 1 << 30
 _SETTINGS: dict[str, Any] = {
@@ -43,6 +45,16 @@ _SETTINGS: dict[str, Any] = {
     "max_bytes_before_external_group_by": _SPILL,
     "max_bytes_before_external_sort": _SPILL,
 }
+READING: dict[str, Any] = {
+    # text as text, which older servers gave as bytes
+    "output_format_arrow_string_as_string": 1,
+    # all statements see the same replicas, and all shards or none
+    "load_balancing": "in_order",
+    "prefer_localhost_replica": 0,
+    "max_parallel_replicas": 1,
+    "skip_unavailable_shards": 0,
+}
+"""For reading a server of other people's, as far as it has these and lets us change them."""
 SPILLED_JOIN: dict[str, Any] = {"join_algorithm": "grace_hash", "max_bytes_in_join": _SPILL // 4}
 """For joins of tables of any size: the hash table goes to disk in parts."""
 
@@ -60,13 +72,17 @@ class ServerError(FlagmartError):
 
 
 @contextmanager
-def connected(server: ClickHouse) -> Iterator[Client]:
+def connected(server: ClickHouse, *, only_reads: bool = False) -> Iterator[Client]:
     """A client, closed when the block ends.
+
+    Args:
+        server: which one.
+        only_reads: a server of other people's: any release, and a user who may change no setting.
 
     Raises:
         FlagmartError: the client is not installed, or the server cannot be reached or refuses.
     """
-    client = Client(server)
+    client = Client(server, only_reads=only_reads)
     try:
         yield client
     finally:
@@ -79,12 +95,12 @@ class Client:
     Every method raises ServerError where the server or the way to it fails.
     """
 
-    def __init__(self, server: ClickHouse) -> None:
+    def __init__(self, server: ClickHouse, *, only_reads: bool = False) -> None:
         try:
             import clickhouse_connect
         except ImportError:
             raise FlagmartError(
-                "DBT_TARGET=clickhouse needs ClickHouse's client; install it with "
+                f"{server} is reached by a client that is not installed; install it with "
                 ".venv/bin/pip install 'dbt-clickhouse>=1.10.3,<1.11'"
             ) from None
         from urllib3 import Timeout
@@ -92,6 +108,7 @@ class Client:
         # its warnings would reach stderr beside the error that is raised
         logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
         self.server = server
+        self._rights = "docs/sources.md" if only_reads else "docs/operator.md"
         with self._named():
             self._client = clickhouse_connect.get_client(
                 host=server.host,
@@ -105,13 +122,19 @@ class Client:
                 # lists of runs and days may be too long for a URL
                 form_encode_query_params=True,
                 client_name="flagmart",
-                settings=_SETTINGS,
+                settings={} if only_reads else _SETTINGS,
                 # makes a server report every ten seconds that it is still at work
                 send_receive_timeout=15,
                 show_clickhouse_errors="scrub",
             )
+            if only_reads:
+                for key, value in self.changeable(READING).items():
+                    self._client.set_client_setting(key, value)
         release = str(self._client.server_version)
-        if tuple(int(part) for part in re.findall(r"\d+", release)[:2]) < _OLDEST:
+        if (
+            not only_reads
+            and tuple(int(part) for part in re.findall(r"\d+", release)[:2]) < _OLDEST
+        ):
             self._client.close()
             oldest = ".".join(map(str, _OLDEST))
             raise FlagmartError(
@@ -120,6 +143,15 @@ class Client:
             )
         # a statement takes as long as it takes; a server that is gone is noticed by TCP's keepalive
         self._client.timeout = Timeout(connect=10, read=None)  # type: ignore[attr-defined]
+
+    def changeable(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of `settings` that the server has and lets this user change."""
+        known = self._client.server_settings
+        return {
+            key: value
+            for key, value in settings.items()
+            if key in known and not known[key].readonly
+        }
 
     def close(self) -> None:
         """Close the connection."""
@@ -177,6 +209,7 @@ class Client:
         *,
         expected: int,
         settings: Mapping[str, Any] | None = None,
+        or_more: bool = False,
     ) -> Generator[pa.RecordBatch, None, None]:
         """The rows of `select` in batches, as they come; memory stays flat.
 
@@ -185,8 +218,25 @@ class Client:
             parameters: its values.
             expected: number of rows it must give: a server may end a stream well that failed.
             settings: for this statement.
+            or_more: rows may have come since they were counted.
         """
         got = 0
+        for batch in self.batches(select, parameters, settings):
+            got += batch.num_rows
+            yield batch
+        if got < expected or (got > expected and not or_more):
+            raise ServerError(
+                f"{self.server} gave {got:,} of {expected:,} rows: it broke off, or the table "
+                "changed meanwhile; run it again"
+            )
+
+    def batches(
+        self,
+        select: str,
+        parameters: Parameters | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """As `stream`, where the number of rows is not known; look at what came."""
         with self._named(), ExitStack() as opened:
             with talk.waiting(f"{self.server} is at work"):
                 answer = self._client.raw_stream(
@@ -197,13 +247,12 @@ class Client:
                 begun = body.peek(1)
             # no row, no schema
             for batch in pa.ipc.open_stream(body) if begun else ():
-                got += batch.num_rows
                 yield _without_zones(batch)
-        if got != expected:
-            raise ServerError(
-                f"{self.server} gave {got:,} of {expected:,} rows: it broke off, or the table "
-                "changed meanwhile; run it again"
-            )
+            # a server that fails ends the rows well, and then says so or breaks off
+            if rest := body.read(_SHOWN):
+                raise ServerError(
+                    f"{self.server} broke off: {talk.printable(rest.decode(errors='replace'))}"
+                )
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append rows to a table, whose columns are named like theirs."""
@@ -231,16 +280,16 @@ class Client:
         code = getattr(error, "code", None)
         if code == _AUTHENTICATION_FAILED:
             reason = (
-                f"user {self.server.user!r} or the password is wrong; set FLAGMART_CLICKHOUSE_USER "
-                "and DBT_ENV_SECRET_CLICKHOUSE_PASSWORD"
+                f"user {self.server.user!r} or the password is wrong; set "
+                f"{self.server.named_by}_USER and {self.server.password_in}"
             )
-        elif code in (_ACCESS_DENIED, _READONLY):
-            reason = f"{_first_line(error)}; grant it to {self.server.user!r}, see docs/operator.md"
+        elif code in REFUSALS:
+            reason = f"{_first_line(error)}; grant it to {self.server.user!r}, see {self._rights}"
         elif code is not None:
             reason = _first_line(error)
         else:
             reason = (
-                f"{_cause(error)}; see that it is running, and that FLAGMART_CLICKHOUSE_HOST, "
+                f"{_cause(error)}; see that it is running, and that {self.server.named_by}_HOST, "
                 "_PORT and _SECURE are right"
             )
         raise ServerError(f"{self.server}: {talk.printable(reason)}", code) from error
@@ -284,9 +333,10 @@ def many(name: str, values: Sequence[int | str], kind: str) -> tuple[str, Parame
         values: the list.
         kind: ClickHouse's type of each value.
     """
+    longest = max((len(str(value)) for value in values), default=0)
+    at_once = max(1, _PARAMETER_BYTES // (longest + len("'',")))
     parts = [
-        list(values[first : first + _VALUES_A_PARAMETER])
-        for first in range(0, max(1, len(values)), _VALUES_A_PARAMETER)
+        list(values[first : first + at_once]) for first in range(0, max(1, len(values)), at_once)
     ]
     parameters = {f"{name}_{number}": part for number, part in enumerate(parts)}
     arrays = ", ".join(f"{{{key}:Array({kind})}}" for key in parameters)

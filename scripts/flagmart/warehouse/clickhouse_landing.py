@@ -20,10 +20,12 @@ import pyarrow.compute as pc
 from flagmart.errors import FlagmartError
 from flagmart.warehouse import clickhouse_lock
 from flagmart.warehouse.clickhouse_client import (
+    READING,
     SPILLED_JOIN,
     UNKNOWN_DATABASE,
     UNKNOWN_TABLE,
     Client,
+    Parameters,
     ServerError,
     connected,
     many,
@@ -39,6 +41,8 @@ from flagmart.warehouse.landing import (
     Rejects,
     Run,
     RunResult,
+    Selection,
+    Taken,
     next_moment,
     record,
     run_id,
@@ -47,7 +51,7 @@ from flagmart.warehouse.manifest import LandedRun
 from flagmart.warehouse.repeats import same_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from flagmart.settings import ClickHouse, DataFolder
@@ -78,6 +82,7 @@ _MAKE_RUNS = """
     ) engine = MergeTree order by ingested_at
     settings fsync_after_insert = 1, fsync_part_directory = 1
 """
+_DROPPED = "position Int64, input Int64, conflicting Bool"
 _RUN_COLUMNS: pa.Schema = pa.schema(
     [
         ("run_id", pa.string()),
@@ -159,6 +164,7 @@ class _Tables:
 
     def __init__(self, client: Client, landing: Landing) -> None:
         self.client = client
+        self.landing = landing
         self.database = client.server.landing
         self.events = self.table(landing.rows_table)
         self.runs = self.table(landing.runs_table)
@@ -191,10 +197,11 @@ class _Tables:
     def remove_leftovers(self) -> datetime | None:
         """Remove what killed runs left; the newest moment that is taken, UTC, comes back."""
         # the server goes on with a statement whose client was killed
-        for landing in LANDINGS:  # since the tables that either reads from are dropped next
+        begins = [_move_into(self.table(landing.rows_table)) for landing in LANDINGS]
+        # since the tables that they read from and fill are dropped next
+        for begin in (*begins, _move_into(self.table(_STAGE)).rstrip("` ")):
             self.client.rows(
-                "kill query where startsWith(query, {begin:String}) sync",
-                {"begin": _move_into(self.table(landing.rows_table))},
+                "kill query where startsWith(query, {begin:String}) sync", {"begin": begin}
             )
         self.drop_stages(_STAGE)
         self.drop_stages(f"{clickhouse_lock.TABLE}_")
@@ -213,11 +220,23 @@ class _Tables:
                 parameters,
                 {"mutations_sync": 2},
             )
-        newest = self.client.number(
-            f"select toUnixTimestamp64Micro(max(ingested_at)) from {self.runs}"
-        )
-        taken = max([newest, *left])
+        taken = max([self._newest(), *left])
         return _EPOCH + timedelta(microseconds=taken) if taken else None
+
+    def _newest(self) -> int:
+        """When the newest complete run of any landing was, microseconds since 1970; 0 for none."""
+        names, parameters = many("names", [landing.runs_table for landing in LANDINGS], "String")
+        there = self.client.rows(
+            "select name from system.tables "
+            f"where database = {{database:String}} and name in {names}",
+            {"database": self.database, **parameters},
+        )
+        return max(
+            self.client.number(
+                f"select toUnixTimestamp64Micro(max(ingested_at)) from {self.table(table)}"
+            )
+            for (table,) in there
+        )
 
     @property
     def move(self) -> str:
@@ -245,9 +264,10 @@ class _ClickHouseRun:
         self._source = source
         self._asked = inputs
         self._moment = next_moment(last)
-        self._rejects = Rejects(rejects, run_id(self._moment))
+        self.run_id = run_id(self._moment)
+        self._rejects = Rejects(rejects, self.run_id)
         self._inputs: list[InputCounts] = []
-        self._tables = f"{_STAGE}{run_id(self._moment)}_"
+        self._tables = f"{_STAGE}{self.run_id}_"
         self._stage = _Stage(self._client, landing.table(f"{self._tables}rows"))
         self._seen, self._kept, self._repeats, self._same, self._dropped = (
             landing.table(f"{self._tables}{what}")
@@ -285,6 +305,69 @@ class _ClickHouseRun:
         known = pa.chunked_array([batch.column(0) for batch in batches], pa.string())
         return pc.is_in(ids, known.combine_chunks())
 
+    def take(self, selections: Sequence[Selection], *, everything: bool) -> list[Taken]:
+        known = None if everything else self._known(selections)
+        taken = []
+        for selection in selections:
+            if not self._inputs or self._inputs[-1].label != selection.label:
+                self.begin(selection.label)
+            asked = f"({selection.ids})"
+            ids = self._client.number(f"select count() from {asked}", selection.values, READING)
+            before, condition = 0, ""
+            if known is not None:
+                condition = f" where event_id not in (select event_id from {known})"
+                before = self._client.number(
+                    f"select count() from {asked} where event_id in (select event_id from {known})",
+                    selection.values,
+                    READING,
+                )
+            rows = 0
+            if before < ids:
+                rows = self._stage.take(
+                    f"select * from ({selection.rows}){condition}",
+                    selection.values,
+                    len(self._inputs) - 1,
+                )
+            self._inputs[-1].landed += rows
+            taken.append(Taken(ids, before, rows))
+            self._account(selection, taken[-1])
+        return taken
+
+    def _account(self, selection: Selection, taken: Taken) -> None:
+        """See that what was not taken is no event."""
+        if not taken.left:
+            return
+        odd = self._client.number(
+            f"select count() from ({selection.odd})", selection.values, READING
+        )
+        if taken.left > odd:
+            raise FlagmartError(
+                f"{self._client.server}: {taken.taken:,} rows of {selection.label} came where "
+                f"{taken.taken + taken.left - odd:,} are; nothing of this run landed, run it again"
+            )
+
+    def _known(self, selections: Sequence[Selection]) -> str:
+        """A table of those ids that landed before; each run has one at most."""
+        landing = self._landing
+        known, asked = (landing.table(f"{self._tables}{what}") for what in ("known", "asked_for"))
+        self._make(asked, "event_id String")
+        for selection in selections:
+            self._client.run(
+                f"insert into {asked} select event_id from ({selection.ids})",
+                selection.values,
+                READING,
+            )
+        self._make(
+            known,
+            "event_id String",
+            f"""
+            select distinct event_id from {landing.events}
+            where ingested_at in (select ingested_at from {landing.runs})
+                and event_id in (select event_id from {asked})
+            """,
+        )
+        return known
+
     def finish(self) -> RunResult:
         self._stage.close()
         if self._stage.rows:
@@ -313,19 +396,22 @@ class _ClickHouseRun:
 
         Two rows with one id are equal by the same rule as on DuckDB, see `repeats.find`.
         """
-        if not self._find_kept():
+        if self._landing.landing.versioned:
+            self._find_unchanged()
+        elif self._find_kept():
+            self._find_repeats()
+            self._compare_as_json()
+            self._make(
+                self._dropped,
+                _DROPPED,
+                f"""
+                select repeats.position, repeats.input, not (is_equal or isNotNull(same.position))
+                from {self._repeats} as repeats
+                left join {self._same} as same on repeats.position = same.position
+                """,
+            )
+        else:
             return
-        self._find_repeats()
-        self._compare_as_json()
-        self._make(
-            self._dropped,
-            "position Int64, input Int64, conflicting Bool",
-            f"""
-            select repeats.position, repeats.input, not (is_equal or isNotNull(same.position))
-            from {self._repeats} as repeats
-            left join {self._same} as same on repeats.position = same.position
-            """,
-        )
         for number, equal, conflicting in self._client.rows(
             f"select input, countIf(not conflicting), countIf(conflicting) from {self._dropped} "
             "group by input"
@@ -335,6 +421,58 @@ class _ClickHouseRun:
             counts.equal_repeats += equal
             counts.conflicting_repeats += conflicting
         self._keep_contradictions()
+
+    def _find_unchanged(self) -> None:
+        """Table `dropped` of versions: see `unchanged.find`."""
+        landing = self._landing
+        key = "env_id, event, distinct_id"
+        self._make(
+            self._kept,
+            "env_id String, event String, distinct_id String, place Int64, digest FixedString(16)",
+            f"""
+            select {key}, tupleElement(newest, 1), tupleElement(newest, 2) from (
+                select
+                    {key},
+                    argMax(
+                        (position, MD5(properties)),
+                        (ifNull(toUnixTimestamp64Micro(occurred_at), toInt64(-9e18)), position)
+                    ) as newest
+                from {self._stage.table}
+                group by {key}
+            )
+            """,
+        )
+        self._make(
+            self._seen,
+            "env_id String, event String, distinct_id String, digest FixedString(16)",
+            f"""
+            select {key}, argMax(landed.digest, landed.ingested_at)
+            from (
+                select {key}, MD5(properties) as digest, ingested_at
+                from {landing.events}
+                where ingested_at in (select ingested_at from {landing.runs})
+            ) as landed
+            inner join {self._kept} as kept using ({key})
+            group by {key}
+            """,
+        )
+        self._make(
+            self._dropped,
+            _DROPPED,
+            f"""
+            select position, input, false
+            from {self._stage.table} as staged
+            left join (
+                select kept.place as place
+                from {self._kept} as kept
+                left join {self._seen} as seen
+                    on kept.env_id = seen.env_id and kept.event = seen.event
+                    and kept.distinct_id = seen.distinct_id
+                where isNull(seen.digest) or seen.digest <> kept.digest
+            ) as landing on staged.position = landing.place
+            where isNull(landing.place)
+            """,
+        )
 
     def _find_kept(self) -> bool:
         """Table `kept`: the row that stays of each id that repeats; whether there is any."""
@@ -489,7 +627,7 @@ class _ClickHouseRun:
             from {self._stage.table} as staged
             {without_repeats}
             """,
-            {"moment": micros, "run_id": run_id(self._moment), "source": self._source},
+            {"moment": micros, "run_id": self.run_id, "source": self._source},
             SPILLED_JOIN,
         )
         there = self._client.number(
@@ -518,6 +656,7 @@ class _Stage:
         self._client = client
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
+        self._is_made = False
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._writing: Future[None] | None = None
 
@@ -533,11 +672,24 @@ class _Stage:
         if self._waiting_rows >= GROUP_ROWS:
             self._hand_over()
 
+    def take(self, select: str, values: Parameters, number: int) -> int:
+        """Have the server put rows into the table by itself; how many there were."""
+        self.flush()
+        self._ensure()
+        columns = ", ".join(EVENT_COLUMNS.names)
+        self._client.run(
+            f"insert into {self.table} ({columns}, position, input) "
+            f"select {columns}, {self.rows} + rowNumberInAllBlocks(), {number} from ({select})",
+            values,
+            READING,
+        )
+        taken = self._client.number(f"select count() from {self.table}") - self.rows
+        self.rows += taken
+        return taken
+
     def close(self) -> None:
         """Insert what waits, and see that all of it is there."""
-        if self._waiting:
-            self._hand_over()
-        self._wait()
+        self.flush()
         self.abandon()
         if not self.rows:
             return
@@ -548,19 +700,29 @@ class _Stage:
                 "nothing landed, run it again"
             )
 
+    def flush(self) -> None:
+        """Insert what waits."""
+        if self._waiting:
+            self._hand_over()
+        self._wait()
+
     def abandon(self) -> None:
         """Stop, whatever is written or not."""
         self._thread.shutdown(wait=True)
 
-    def _hand_over(self) -> None:
-        rows = pa.concat_tables(self._waiting)
-        self._waiting, self._waiting_rows = [], 0
-        if self._writing is None:
+    def _ensure(self) -> None:
+        if not self._is_made:
+            self._is_made = True
             self._client.run(
                 f"create table {self.table} ({_EVENT_TYPES}, source_ref String, "
                 "source_ingested_at Nullable(DateTime64(6, 'UTC')), position Int64, input Int64) "
                 "engine = MergeTree order by position"
             )
+
+    def _hand_over(self) -> None:
+        rows = pa.concat_tables(self._waiting)
+        self._waiting, self._waiting_rows = [], 0
+        self._ensure()
         self._wait()
         self._writing = self._thread.submit(self._client.insert, self.table, rows)
 

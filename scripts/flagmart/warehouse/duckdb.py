@@ -382,6 +382,21 @@ class DuckDB:
         rows = self._stream(f"select {', '.join(columns)} {statement}", variables, MESSAGE_ROWS)
         return in_order(rows, message_order(key), self._spill)
 
+    def values(
+        self, relation: Relation, columns: Sequence[str], among: Sequence[IdFile] | None = None
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """See Warehouse."""
+        if among is None:
+            self._require(relation, columns)
+            yield from self._stream(f"select {_list(columns)} from {_table(relation)}", {})
+        elif among:
+            self._require(relation, [*columns, "message_id"])
+            self._check(among)
+            yield from self._stream(
+                f"select {_list(columns)} {acknowledged_ids.those_of(_table(relation))}",
+                acknowledged_ids.variables(among),
+            )
+
     def count_unsent(
         self, relation: Relation, runs: Collection[datetime], acknowledged: Sequence[IdFile]
     ) -> int:

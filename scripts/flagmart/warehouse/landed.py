@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from flagmart.settings import DataFolder
 
 _DAY_US = 86_400_000_000
+_DUCKDB_DAY = f"cast(floor(epoch_us(occurred_at) / {_DAY_US}) as bigint)"
+_CLICKHOUSE_DAY = f"toInt64OrNull(toString(floor(toUnixTimestamp64Micro(occurred_at) / {_DAY_US})))"
 _MEMORY = "512MB"
 
 
@@ -56,21 +58,40 @@ def counts(
     return [Group(*row) for row in rows]
 
 
-def ids(data: DataFolder, source: str) -> Iterator[pa.RecordBatch]:
-    """Ids of what landed from a kind of store: `event_id`, `source_ref`.
+def ids(
+    data: DataFolder,
+    source: str | None = None,
+    envs: Sequence[str] = (),
+    first_day: int | None = None,
+    end_day: int | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Ids of what landed: `event_id`, `source_ref`, and `day` as Group has it.
+
+    Args:
+        data: the data folder.
+        source: only from this kind of source; None for all.
+        envs: only of these environments; of all where empty.
+        first_day: days since 1970, the first that counts; what has no day is left out then.
+        end_day: the first that does not; likewise.
 
     Raises:
         FlagmartError: the landing cannot be read.
     """
     if settings.engine() is Engine.CLICKHOUSE:
-        from flagmart.warehouse.clickhouse_client import connected
+        from flagmart.warehouse.clickhouse_client import connected, many
 
         with connected(settings.clickhouse()) as client:
-            complete = _complete(client)
-            chosen = f"{complete} and source = {{source:String}}"
-            values = {"source": source}
+            names, values = many("envs", list(envs), "String")
+            conditions = [
+                *(["source = {source:String}"] if source is not None else []),
+                *([f"env_id in {names}"] if envs else []),
+                *([f"{_CLICKHOUSE_DAY} >= {int(first_day)}"] if first_day is not None else []),
+                *([f"{_CLICKHOUSE_DAY} < {int(end_day)}"] if end_day is not None else []),
+            ]
+            chosen = " and ".join([_complete(client), *conditions])
+            values = {**values, "source": source or ""}
             yield from client.stream(
-                f"select event_id, source_ref {chosen}",
+                f"select event_id, source_ref, {_CLICKHOUSE_DAY} as day {chosen}",
                 values,
                 expected=client.number(f"select count() {chosen}", values),
             )
@@ -80,13 +101,28 @@ def ids(data: DataFolder, source: str) -> Iterator[pa.RecordBatch]:
         return
     import duckdb
 
+    asked = {
+        "source": source,
+        "envs": list(envs),
+        "first_day": first_day,
+        "end_day": end_day,
+        "files": files,
+    }
     with closing(_in_memory(data)) as connection:
         try:
-            connection.execute("set variable source = ?", [source])
-            connection.execute("set variable files = ?", [files])
+            for name, value in asked.items():
+                connection.execute(f"set variable {name} = ?", [value])
             yield from connection.sql(
-                "select event_id, source_ref from read_parquet(getvariable('files')) "
-                "where source = getvariable('source')"
+                f"""
+                select event_id, source_ref, {_DUCKDB_DAY} as day
+                from read_parquet(getvariable('files'))
+                where (getvariable('source') is null or source = getvariable('source'))
+                    and (
+                        len(getvariable('envs')) = 0 or list_contains(getvariable('envs'), env_id)
+                    )
+                    and (getvariable('first_day') is null or day >= getvariable('first_day'))
+                    and (getvariable('end_day') is null or day < getvariable('end_day'))
+                """
             ).to_arrow_reader(100_000)
         except duckdb.Error as error:
             raise _unreadable(data, error) from error
@@ -108,7 +144,7 @@ def _duckdb_counts(
                     select * from (
                         select
                             env_id,
-                            cast(floor(epoch_us(occurred_at) / {_DAY_US}) as bigint) as day,
+                            {_DUCKDB_DAY} as day,
                             event,
                             count(*)
                         from read_parquet($files)
@@ -143,9 +179,7 @@ def _clickhouse_counts(
                 select * from (
                     select
                         env_id,
-                        toInt64OrNull(toString(floor(
-                            toUnixTimestamp64Micro(occurred_at) / {_DAY_US}
-                        ))) as day,
+                        {_CLICKHOUSE_DAY} as day,
                         event,
                         count() as found
                     {_complete(client)}{conditions}

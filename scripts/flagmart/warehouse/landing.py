@@ -5,10 +5,11 @@ What the landings of all engines share; each has a module of its own.
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -27,7 +28,10 @@ TIME = pa.timestamp("us")
 
 @dataclass(frozen=True)
 class Landing:
-    """One landing; all have the same columns, runs and promises, and share one writer."""
+    """One landing; all have the same columns, runs and promises, and share one writer.
+
+    They share one clock, too: a run is later than every run of any of them that came before it.
+    """
 
     name: str
     """What dbt reads; also the folder below `landing` and `rejects`."""
@@ -35,13 +39,23 @@ class Landing:
     """ClickHouse's table of rows; the macro `landings` names both tables, too."""
     runs_table: str
     """ClickHouse's table with a row for each complete run."""
+    versioned: bool = False
+    """Whether a row is a state of what its key names, which lands when it is another than before.
+
+    The key is (env_id, event, distinct_id), and a run lands one row of it at most: the one that is
+    newest by `occurred_at`, then the last that was read. All rows of a key have one `event_id` in a
+    run. Elsewhere the `event_id` says what a row is, and the first one stays.
+    """
 
 
 FEATBIT = Landing("featbit_events", "landed_events", "ingest_runs")
 """FeatBit's events."""
 PREFAB = Landing("prefab_counters", "landed_prefab_counters", "prefab_ingest_runs")
 """Counters of Prefab's evaluation summaries: `properties` is a counter, `occurred_at` its start."""
-LANDINGS = (FEATBIT, PREFAB)
+VERSIONS = Landing("featbit_versions", "landed_versions", "version_ingest_runs", versioned=True)
+"""Versions of FeatBit's flags and users: `event` is the kind, `distinct_id` the key, `properties`
+the content, `occurred_at` when it last changed."""
+LANDINGS = (FEATBIT, PREFAB, VERSIONS)
 
 
 def _required(name: str, kind: pa.DataType) -> pa.Field:
@@ -114,6 +128,10 @@ class RunResult:
 class Run(Protocol):
     """One ingest run that is open."""
 
+    @property
+    def run_id(self) -> str:
+        """Its name; that of no other run of any landing."""
+
     def begin(self, label: str) -> None:
         """What follows comes from this input."""
 
@@ -136,8 +154,53 @@ class Run(Protocol):
         """Drop repeats and make the rest visible to readers, all at once."""
 
 
+@dataclass(frozen=True)
+class Selection:
+    """Rows that the landing's own server can read by itself."""
+
+    label: str
+    """The input they are counted under."""
+    rows: str
+    """A statement for the columns `EVENT_COLUMNS`, by name; of what is an event."""
+    ids: str
+    """A statement for `event_id`, in lower case, of all."""
+    odd: str
+    """A statement for `event_id` of those that are no events."""
+    values: dict[str, Any]
+    """The parameters of all three."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a selection."""
+
+    ids: int
+    """How many there are, as counted before."""
+    landed_before: int
+    taken: int
+
+    @property
+    def left(self) -> int:
+        """Those that are no events."""
+        return max(self.ids - self.landed_before - self.taken, 0)
+
+
+@runtime_checkable
+class ServerRun(Run, Protocol):
+    """A run of a landing that is a server."""
+
+    def take(self, selections: Sequence[Selection], *, everything: bool) -> list[Taken]:
+        """Take what has not landed, or `everything`, without a byte of it coming here.
+
+        Raises:
+            FlagmartError: fewer rows came than there are.
+        """
+
+
 class DryRun:
     """A run that counts and keeps nothing."""
+
+    run_id = "dry-run"
 
     def __init__(self) -> None:
         self._inputs: list[InputCounts] = []

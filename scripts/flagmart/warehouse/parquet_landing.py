@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 from flagmart import durable, locks
 from flagmart.errors import FlagmartError
 from flagmart.settings import DataFolder
-from flagmart.warehouse import manifest, repeats
+from flagmart.warehouse import manifest, repeats, unchanged
 from flagmart.warehouse.landing import (
     FEATBIT,
     GROUP_ROWS,
+    LANDINGS,
     SCHEMA,
     TIME,
     InputCounts,
@@ -37,6 +38,7 @@ from flagmart.warehouse.landing import (
     run_id,
 )
 from flagmart.warehouse.manifest import LandedFile, Manifest
+from flagmart.warehouse.repeats import Dropped
 
 FILE_ROWS = 10 * GROUP_ROWS
 """Rows of every file of a run but its last."""
@@ -47,6 +49,7 @@ class ParquetLanding:
 
     def __init__(self, data: DataFolder, landing: Landing = FEATBIT) -> None:
         self._data = data
+        self._landing = landing
         self.folder = data.landing / landing.name
         self.rejects = data.rejects / landing.name
 
@@ -65,11 +68,29 @@ class ParquetLanding:
     @contextmanager
     def _open_run(self, source: str, inputs: tuple[str, ...]) -> Iterator[Run]:
         with self.held() as before:
-            run = _ParquetRun(self.folder, self.rejects, before, source, inputs)
+            run = _ParquetRun(self, before, self._last_moment(before), source, inputs)
             try:
                 yield run
             finally:
                 run.close()
+
+    def find_repeats(
+        self, staged: list[Path], landed: list[Path], spill: Path
+    ) -> Iterator[Dropped]:
+        """Which of a run's rows do not land."""
+        find = unchanged.find if self._landing.versioned else repeats.find
+        return find(staged, FILE_ROWS, landed, spill)
+
+    def _last_moment(self, before: Manifest) -> datetime | None:
+        """When the newest run of any landing was; one writer at a time, so none is under way."""
+        others = (
+            manifest.read(self._data.landing / other.name)
+            for other in LANDINGS
+            if other != self._landing
+        )
+        newest = [known.newest for known in (before, *others) if known.newest is not None]
+        moments = [datetime.fromisoformat(run.ingested_at).astimezone(UTC) for run in newest]
+        return max(moments, default=None)
 
     @contextmanager
     def held(self) -> Iterator[Manifest]:
@@ -121,21 +142,24 @@ _REJECTS_NAME = re.compile(_RUN_ID + r"\.jsonl")
 
 class _ParquetRun:
     def __init__(
-        self, folder: Path, rejects: Path, before: Manifest, source: str, inputs: tuple[str, ...]
+        self,
+        landing: ParquetLanding,
+        before: Manifest,
+        last: datetime | None,
+        source: str,
+        inputs: tuple[str, ...],
     ) -> None:
-        self._folder = folder
+        self._landing = landing
+        self._folder = landing.folder
         self._before = before
         self._source = source
         self._asked = inputs
-        last = before.newest
-        self._ingested_at = next_moment(
-            None if last is None else datetime.fromisoformat(last.ingested_at).astimezone(UTC)
-        )
-        self._run_id = run_id(self._ingested_at)
-        self._staging = folder / f".staging-{self._run_id}"
+        self._ingested_at = next_moment(last)
+        self.run_id = run_id(self._ingested_at)
+        self._staging = self._folder / f".staging-{self.run_id}"
         self._staging.mkdir()
         self._writer = Writer(self._staging, "read")
-        self._rejects = Rejects(rejects, self._run_id)
+        self._rejects = Rejects(landing.rejects, self.run_id)
         self._inputs: list[InputCounts] = []
         self._starts: list[int] = []  # the position of each input's first row
 
@@ -164,7 +188,7 @@ class _ParquetRun:
             # so that files without a manifest always mean a lost one, and never a first run killed
             manifest.write(self._folder, self._before)
         published = tuple(
-            self._publish(path, f"{self._run_id}-{number:05d}.parquet")
+            self._publish(path, f"{self.run_id}-{number:05d}.parquet")
             for number, path in enumerate(files)
         )
         rejects = self._rejects.publish()
@@ -186,7 +210,7 @@ class _ParquetRun:
         column["event_id"] = pa.compute.ascii_lower(column["event_id"])
         moment = pa.scalar(self._ingested_at.replace(tzinfo=None), TIME)
         column["ingested_at"] = pa.repeat(moment, rows)
-        column["run_id"] = pa.repeat(pa.scalar(self._run_id, pa.string()), rows)
+        column["run_id"] = pa.repeat(pa.scalar(self.run_id, pa.string()), rows)
         column["source"] = pa.repeat(pa.scalar(self._source, pa.string()), rows)
         return pa.RecordBatch.from_arrays([column[name] for name in SCHEMA.names], schema=SCHEMA)
 
@@ -197,7 +221,7 @@ class _ParquetRun:
         # what reading has left over goes back first, so that DuckDB's share does not come on top
         pa.default_memory_pool().release_unused()
         landed = [self._folder / file.name for file in self._before.files]
-        dropped = repeats.find(staged, FILE_ROWS, landed, self._staging / "spill")
+        dropped = self._landing.find_repeats(staged, landed, self._staging / "spill")
         following = next(dropped, None)  # the first row that does not land
         if following is None:
             return staged

@@ -190,6 +190,11 @@ class Warehouse(Protocol):
     ) -> Generator[pa.RecordBatch, None, None]:
         """As `unsent`, but the rows whose id is among these; there is one file at least."""
 
+    def values(
+        self, relation: Relation, columns: Sequence[str], among: Sequence[IdFile] | None = None
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """These columns of every row, in no order; only of rows with one of these message ids."""
+
     def count_unsent(
         self, relation: Relation, runs: Collection[datetime], acknowledged: Sequence[IdFile]
     ) -> int:

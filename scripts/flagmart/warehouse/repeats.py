@@ -26,15 +26,17 @@ _CHUNK = 2_000
 Dropped = tuple[int, bool]
 """The position of a row that does not land, and whether it contradicts the one that did."""
 
-_STAGED = """
+STAGED = """
     read_parquet($staged, filename = true, file_row_number = true)
 """
-_POSITION = """
+"""A run's own rows; `$staged` are its files, by `as_patterns`."""
+POSITION = """
     (
         cast(regexp_extract(filename, '([0-9]+)\\.parquet$', 1) as bigint) * $file_rows
         + file_row_number
     )
 """
+"""The position of a row of `STAGED`; `$file_rows` is how many a file has."""
 _FACTS = """
     event_id, env_id, event, distinct_id,
     epoch_us(occurred_at) // 1000 as occurred_ms, md5_number(properties) as properties_digest
@@ -62,7 +64,7 @@ def find(
     try:
         yield from _find(staged, file_rows, landed, spill)
     except duckdb.Error as error:
-        raise _failed(error) from error
+        raise failed(error) from error
 
 
 def among(ids: pa.Array, landed: Sequence[Path], spill: Path) -> pa.Array:
@@ -74,7 +76,7 @@ def among(ids: pa.Array, landed: Sequence[Path], spill: Path) -> pa.Array:
     known = pa.array([], pa.string())
     if landed:
         try:
-            with _engine(spill) as engine:
+            with spilling(spill) as engine:
                 engine.register("looked_for", pa.table({"event_id": ids}))
                 found = engine.sql(
                     """
@@ -82,16 +84,17 @@ def among(ids: pa.Array, landed: Sequence[Path], spill: Path) -> pa.Array:
                     from read_parquet($landed)
                     where event_id in (select event_id from looked_for)
                     """,
-                    params={"landed": _literal(landed)},
+                    params={"landed": as_patterns(landed)},
                 )
                 known = found.to_arrow_table().column(0).combine_chunks()
         except duckdb.Error as error:
-            raise _failed(error) from error
+            raise failed(error) from error
     return pc.is_in(ids, known)
 
 
 @contextmanager
-def _engine(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def spilling(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An engine in memory that spills what does not fit to the folder `spill`."""
     with duckdb.connect(":memory:") as engine:
         engine.execute("set memory_limit = $limit", {"limit": _MEMORY})
         engine.execute("set temp_directory = $folder", {"folder": str(spill)})
@@ -100,7 +103,8 @@ def _engine(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield engine
 
 
-def _failed(error: duckdb.Error) -> FlagmartError:
+def failed(error: duckdb.Error) -> FlagmartError:
+    """What to raise where a search fails."""
     reason = str(error).partition("\n")[0]
     return FlagmartError(f"looking for ids that landed before failed: {reason}")
 
@@ -108,9 +112,9 @@ def _failed(error: duckdb.Error) -> FlagmartError:
 def _find(
     staged: Sequence[Path], file_rows: int, landed: Sequence[Path], spill: Path
 ) -> Iterator[Dropped]:
-    with _engine(spill) as engine:
-        ours: dict[str, Any] = {"staged": _literal(staged), "file_rows": file_rows}
-        _find_kept(engine, ours, _literal(landed))
+    with spilling(spill) as engine:
+        ours: dict[str, Any] = {"staged": as_patterns(staged), "file_rows": file_rows}
+        _find_kept(engine, ours, as_patterns(landed))
         if engine.execute("select count(*) from kept").fetchall() == [(0,)]:
             return
         engine.execute(
@@ -122,7 +126,7 @@ def _find(
                 and staged.distinct_id = kept.distinct_id
                 and staged.occurred_ms is not distinct from kept.occurred_ms as same_facts,
                 staged.properties_digest = kept.properties_digest as same_text
-            from (select {_FACTS}, {_POSITION} as position from {_STAGED}) as staged
+            from (select {_FACTS}, {POSITION} as position from {STAGED}) as staged
             inner join kept on staged.event_id = kept.event_id
             where kept.position is null or staged.position > kept.position
             """,  # noqa: S608
@@ -150,8 +154,8 @@ def _find_kept(engine: duckdb.DuckDBPyConnection, ours: dict[str, Any], landed: 
     engine.execute(
         f"""
         create table repeated as
-        select event_id, min({_POSITION}) as position
-        from {_STAGED}
+        select event_id, min({POSITION}) as position
+        from {STAGED}
         group by event_id
         having count(*) > 1
         """,  # noqa: S608
@@ -172,7 +176,7 @@ def _find_kept(engine: duckdb.DuckDBPyConnection, ours: dict[str, Any], landed: 
         f"""
         create table kept as
         select {_FACTS}, position, cast(null as varchar) as filename
-        from (select *, {_POSITION} as position from {_STAGED}) as staged
+        from (select *, {POSITION} as position from {STAGED}) as staged
         where position in (select position from repeated)
             and event_id not in (select event_id from landed_before)
         """,  # noqa: S608
@@ -189,7 +193,7 @@ def _find_kept(engine: duckdb.DuckDBPyConnection, ours: dict[str, Any], landed: 
             from read_parquet($files, filename = true)
             where event_id in (select event_id from landed_before)
             """,  # noqa: S608
-            {"files": _literal(files)},
+            {"files": as_patterns(files)},
         )
 
 
@@ -223,7 +227,7 @@ def _compare_as_json(engine: duckdb.DuckDBPyConnection, ours: dict[str, Any]) ->
     )
     pairs = engine.cursor().execute(
         f"""
-        with staged as (select {_POSITION} as place, properties from {_STAGED}),
+        with staged as (select {POSITION} as place, properties from {STAGED}),
         theirs as (
             select doubtful.position, properties
             from staged
@@ -234,7 +238,7 @@ def _compare_as_json(engine: duckdb.DuckDBPyConnection, ours: dict[str, Any]) ->
         from theirs
         inner join staged on place = theirs.position
         """,  # noqa: S608
-        {**ours, **({"files": _literal(files)} if files else {})},
+        {**ours, **({"files": as_patterns(files)} if files else {})},
     )
     while chunk := pairs.fetchmany(_CHUNK):
         same = [position for position, ours_, theirs in chunk if same_json(ours_, theirs)]
@@ -244,7 +248,7 @@ def _compare_as_json(engine: duckdb.DuckDBPyConnection, ours: dict[str, Any]) ->
         engine.unregister("found")
 
 
-def _literal(paths: Sequence[Path | str]) -> list[str]:
+def as_patterns(paths: Sequence[Path | str]) -> list[str]:
     """Paths as patterns that match only themselves, since DuckDB takes paths for patterns."""
     return [re.sub(r"[\[*?]", r"[\g<0>]", str(path)) for path in paths]
 

@@ -7,5 +7,7 @@ statement is answered by ClickHouse itself.
 
 `server.running` is what a test asks for an address; `python -m support.clickhouse` starts one by
 hand. What is not here: TLS, other users' rights, ClickHouse's native protocol, its block
-compression over HTTP (`compress=1`, `decompress=1`), tables sent along with a query, a cluster.
+compression over HTTP (`compress=1`, `decompress=1`), tables sent along with a query, and what
+lies between the nodes of a cluster: ClickHouse's own files of settings may name one whose shards
+are all here.
 """

@@ -26,6 +26,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8123, help="0 for any that is free")
     parser.add_argument("--user", default="default")
     parser.add_argument("--password", default="flagmart")
+    parser.add_argument("--config", type=Path, help="ClickHouse's config.xml, with clusters")
+    parser.add_argument("--users", type=Path, help="ClickHouse's users.xml, of the one user")
+    parser.add_argument(
+        "--reader-password", help="for user `reader`, who may change nothing, not even a setting"
+    )
     parser.add_argument(
         "--child",
         action="store_true",
@@ -59,9 +64,10 @@ def main() -> None:
         raise SystemExit(
             f"{given.folder}: another front is running on this data; stop it first"
         ) from None
-    engine = Engine(given.folder / "engine")
+    engine = Engine(given.folder / "engine", given.config, given.users)
+    front = Front(engine, given.user, given.password, given.reader_password)
     try:
-        server = Server(("127.0.0.1", given.port), Front(engine, given.user, given.password))
+        server = Server(("127.0.0.1", given.port), front)
     except OSError as error:
         raise SystemExit(
             f"127.0.0.1:{given.port}: {error.strerror}; choose another --port"

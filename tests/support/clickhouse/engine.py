@@ -351,9 +351,12 @@ class Lease:
 class Engine:
     """The engine on one data path, its sessions, and its connections for everybody else."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: Path | None = None, users: Path | None = None) -> None:
+        """Start, on data in `folder`, with ClickHouse's own files of settings where given."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = str(folder)
+        given = (("config-file", config), ("users_config", users))
+        options = "&".join(f"{option}={path}" for option, path in given if path)
+        self._path = f"{folder}?{options}" if options else str(folder)
         # Kept, because the engine takes a millisecond to get to know a new thread.
         self.workers = ThreadPoolExecutor(STREAMS)
         self._lock = threading.Lock()

@@ -17,7 +17,7 @@ import socket
 import sys
 import tempfile
 import uuid
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -39,7 +39,7 @@ from support.clickhouse.engine import EngineError, Lease, Stream, Summary
 from support.clickhouse.statement import NotOneStatementError, Statement, insert_with_data, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
 MAX_QUERY_BYTES = 262_144
 """ClickHouse's default of `max_query_size`: an INSERT's text before its data fits into it."""
@@ -82,9 +82,13 @@ class Request:
     params: Mapping[str, str]
     """Values for `{name:Type}`, escaped as in a tab-separated file."""
     reads_only: bool
+    changes_nothing: bool
+    """Of a user who may not even change a setting."""
 
     @classmethod
-    def of(cls, given: Mapping[str, str], *, reads_only: bool) -> Request:
+    def of(
+        cls, given: Mapping[str, str], *, reads_only: bool, changes_nothing: bool = False
+    ) -> Request:
         return cls(
             query=given.get("query", "").encode("utf-8", "surrogateescape"),
             options={name: value for name, value in given.items() if name in NOT_SETTINGS},
@@ -99,7 +103,18 @@ class Request:
                 if name.startswith("param_")
             },
             reads_only=reads_only,
+            changes_nothing=changes_nothing,
         )
+
+    @contextmanager
+    def on(self, connection: ch.Connection) -> Iterator[None]:
+        """Run what follows in the database and with the settings that are asked for."""
+        fixed = {"readonly": "1"} if self.changes_nothing else {}
+        with (
+            connection.under(None, fixed),
+            connection.under(self.options.get("database"), self.settings),
+        ):
+            yield
 
     def flag(self, name: str) -> bool:
         return self.options.get(name, "0") not in ("0", "false", "")
@@ -112,6 +127,17 @@ class Front:
     engine: ch.Engine
     user: str
     password: str
+    reader_password: str | None = None
+    """Of user `reader`, whose statements run under `readonly = 1`; None where there is none."""
+
+    def password_of(self, user: str) -> str | None:
+        """None where there is no such user."""
+        if hmac.compare_digest(user.encode(), self.user.encode()):
+            return self.password
+        return self.reader_password if user == READER else None
+
+
+READER = "reader"
 
 
 class Server(ThreadingHTTPServer):
@@ -176,9 +202,11 @@ class Handler(BaseHTTPRequestHandler):
                 elif url.path != "/":
                     self._send_whole(answer, 404, f"There is no handle {url.path}\n".encode())
                 else:
-                    self._authenticate(given)
+                    user = self._authenticate(given)
                     rest, fields = self._form(body)
-                    request = Request.of(given | fields, reads_only=reads_only)
+                    request = Request.of(
+                        given | fields, reads_only=reads_only, changes_nothing=user == READER
+                    )
                     self._execute(request, rest, answer)
                 body.drain()
             except (EngineError, BadBodyError) as raised:
@@ -210,22 +238,23 @@ class Handler(BaseHTTPRequestHandler):
             return rest, {}
         return rest, _form_fields(kind, b"".join(pieces(b"", rest)))
 
-    def _authenticate(self, given: Mapping[str, str]) -> None:
+    def _authenticate(self, given: Mapping[str, str]) -> str:
+        """The user's name."""
         user = self.headers.get("X-ClickHouse-User") or given.get("user", "default")
         password = self.headers.get("X-ClickHouse-Key") or given.get("password", "")
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "basic":
             with suppress(binascii.Error, UnicodeDecodeError):
                 user, _, password = base64.b64decode(token).decode().partition(":")
-        expected = self.server.front
-        name_fits = hmac.compare_digest(user.encode(), expected.user.encode())
-        if not hmac.compare_digest(password.encode(), expected.password.encode()) or not name_fits:
+        expected = self.server.front.password_of(user)
+        if expected is None or not hmac.compare_digest(password.encode(), expected.encode()):
             raise EngineError.refused(
                 ch.AUTHENTICATION_FAILED,
                 "AUTHENTICATION_FAILED",
                 f"{user}: Authentication failed: password is incorrect, or there is no user with "
                 "such name",
             )
+        return user
 
     def _execute(self, request: Request, rest: Readable, answer: Answer) -> None:
         for name in ("compress", "decompress"):
@@ -241,7 +270,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse_writing(request, "INSERT")
             with (
                 self._lease(request) as lease,
-                lease.connection.under(request.options.get("database"), request.settings),
+                request.on(lease.connection),
             ):
                 data = pieces(head[insert.data_at :], rest)
                 summary = lease.connection.insert(insert.text, insert.format, data)
@@ -266,7 +295,7 @@ class Handler(BaseHTTPRequestHandler):
                 sql = statement.text
                 if lease.connection.is_before_26_7:  # such a chDB never ends what waits for a drop
                     sql = statement.without_sync()
-                with lease.connection.under(request.options.get("database"), request.settings):
+                with request.on(lease.connection):
                     content, summary = lease.connection.query(sql, params=request.params)
         self._send_whole(answer, 200, content, summary)
 
@@ -316,7 +345,7 @@ class Handler(BaseHTTPRequestHandler):
         """
         last = b""
         connection = lease.connection
-        with lease, connection.under(request.options.get("database"), request.settings):
+        with lease, request.on(connection):
             stream = self.server.front.engine.stream(
                 connection, statement, format_name, request.params
             )

@@ -66,7 +66,7 @@ def running(folder: Path) -> Iterator[Address]:
 
 @contextmanager
 def started(
-    folder: Path, engine: Path | None = None
+    folder: Path, engine: Path | None = None, *options: str
 ) -> Iterator[tuple[Address, subprocess.Popen[bytes]]]:
     """A front of the caller's own, whatever the environment says, and its process.
 
@@ -74,6 +74,7 @@ def started(
         folder: For its data and its log.
         engine: Where another release of the engine lies, for tests of older ones: made by
             `pip install --no-deps --target ENGINE chdb-core==…` (`chdb==…` before ClickHouse 26).
+        options: More of the front's own, see `python -m support.clickhouse --help`.
 
     Raises:
         RuntimeError: chdb is missing, or the front does not start.
@@ -91,6 +92,7 @@ def started(
             [
                 *(sys.executable, "-m", "support.clickhouse", "--child"),
                 *("--folder", folder, "--port", "0", "--password", password),
+                *options,
             ],
             env={
                 **os.environ,
