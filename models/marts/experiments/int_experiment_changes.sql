@@ -21,6 +21,52 @@ with experiments as (
     {{ flagmart.experiments_to_read(ref("int_experiments")) }}
 ),
 
+{% if is_incremental() %}
+-- units with news; what was known of them is read for them alone
+touched as (
+    select
+        experiments.experiment_no,
+        exposed.unit_id
+    from {{ ref("int_experiment_exposures") }} as exposed
+    inner join experiments on exposed.digest = experiments.digest
+    where
+        exposed.ingested_at > experiments.read_until
+        -- the same for all, so that what every experiment has read is not looked at
+        and exposed.ingested_at > (select min(known.read_until) from experiments as known)
+    union distinct
+    select
+        experiments.experiment_no,
+        coalesce(units.unit_id, metrics.user_key) as unit_id
+    from {{ ref("stg_featbit__metric_events") }} as metrics
+    inner join experiments
+        on
+            metrics.env_id = experiments.env_id
+            and metrics.event_name = experiments.metric_event
+    left join {{ ref("int_user_units") }} as units
+        on
+            experiments.id_type = units.id_type
+            and metrics.user_key = units.user_key
+    where
+        metrics.occurred_at >= experiments.starts_at
+        and metrics.occurred_at < experiments.ends_at
+        and metrics.ingested_at > experiments.read_until
+        and metrics.ingested_at > (select min(known.read_until) from experiments as known)
+        and (experiments.id_type = '' or units.unit_id is not null)
+),
+
+touched_users as (
+    select
+        touched.experiment_no,
+        coalesce(units.user_key, touched.unit_id) as user_key
+    from touched
+    inner join experiments on touched.experiment_no = experiments.experiment_no
+    left join {{ ref("int_user_units") }} as units
+        on
+            experiments.id_type = units.id_type
+            and touched.unit_id = units.unit_id
+),
+
+{% endif %}
 exposures as (
     select
         experiments.experiment_no,
@@ -32,6 +78,12 @@ exposures as (
         exposed.ingested_at
     from {{ ref("int_experiment_exposures") }} as exposed
     inner join experiments on exposed.digest = experiments.digest
+    {% if is_incremental() %}
+        inner join touched
+            on
+                experiments.experiment_no = touched.experiment_no
+                and exposed.unit_id = touched.unit_id
+    {% endif %}
 ),
 
 user_metrics as (
@@ -48,6 +100,12 @@ user_metrics as (
         on
             metrics.env_id = experiments.env_id
             and metrics.event_name = experiments.metric_event
+    {% if is_incremental() %}
+        inner join touched_users
+            on
+                experiments.experiment_no = touched_users.experiment_no
+                and metrics.user_key = touched_users.user_key
+    {% endif %}
     where
         metrics.occurred_at >= experiments.starts_at
         and metrics.occurred_at < experiments.ends_at
@@ -78,31 +136,6 @@ metrics as (
             and user_metrics.user_key = units.user_key
 ),
 
-{% if is_incremental() %}
-touched as (
-    select
-        experiment_no,
-        unit_id
-    from exposures
-    where ingested_at > read_until
-    union distinct
-    select
-        experiment_no,
-        unit_id
-    from metrics
-    where ingested_at > read_until
-),
-
-touched_exposures as (
-    select exposures.*
-    from exposures
-    inner join touched
-        on
-            exposures.experiment_no = touched.experiment_no
-            and exposures.unit_id = touched.unit_id
-),
-
-{% endif %}
 -- 1: as they are, with all that has landed; -1: as they were when this table was last built
 directions as (
     select cast(1 as {{ dbt.type_bigint() }}) as direction
@@ -121,7 +154,7 @@ sights as (
         exposures.variation_id,
         exposures.first_exposed_at,
         exposures.first_event_id
-    from {{ "touched_exposures" if is_incremental() else "exposures" }} as exposures
+    from exposures
     cross join directions
     {% if is_incremental() %}
         where directions.direction = 1 or exposures.ingested_at <= exposures.read_until

@@ -60,7 +60,7 @@ unit_firsts as (
     group by user_firsts.experiment_no, units.unit_id, user_firsts.variation_id
 ),
 
-new_firsts as (
+firsts as (
     select
         experiments.experiment_key,
         experiments.digest,
@@ -80,34 +80,26 @@ known as (
         kept.unit_id as known_unit_id,
         kept.variation_id as known_variation_id
     from {{ this }} as kept
-    inner join new_firsts
+    inner join firsts
         on
-            kept.digest = new_firsts.digest
-            and kept.unit_id = new_firsts.unit_id
-            and kept.variation_id = new_firsts.variation_id
+            kept.digest = firsts.digest
+            and kept.unit_id = firsts.unit_id
+            and kept.variation_id = firsts.variation_id
     where
-        kept.first_exposed_at < new_firsts.first_exposed_at
+        kept.first_exposed_at < firsts.first_exposed_at
         or (
-            kept.first_exposed_at = new_firsts.first_exposed_at
-            and kept.first_event_id <= new_firsts.first_event_id
+            kept.first_exposed_at = firsts.first_exposed_at
+            and kept.first_event_id <= firsts.first_event_id
         )
-    group by kept.digest, kept.unit_id, kept.variation_id
 ){% endif %}
 
-select
-    new_firsts.experiment_key,
-    new_firsts.digest,
-    new_firsts.unit_id,
-    new_firsts.variation_id,
-    new_firsts.first_exposed_at,
-    new_firsts.first_event_id,
-    new_firsts.ingested_at
-from new_firsts
+select firsts.*
+from firsts
 {% if is_incremental() %}
     left join known
         on
-            new_firsts.digest = known.known_digest
-            and new_firsts.unit_id = known.known_unit_id
-            and new_firsts.variation_id = known.known_variation_id
+            firsts.digest = known.known_digest
+            and firsts.unit_id = known.known_unit_id
+            and firsts.variation_id = known.known_variation_id
     where known.known_digest is null
 {% endif %}
