@@ -131,7 +131,7 @@ def main() -> None:
             continue
         bound = AT_MOST.get(name, 1.5 if "1 GB" in name else None)
         print(
-            f"{name}: {figures['ratio']}"
+            f"{name}: {figures.get('ratio', 'no ratio')}"
             + (
                 f" ({figures['ratio_lowest']} to {figures['ratio_highest']})"
                 if "ratio_lowest" in figures

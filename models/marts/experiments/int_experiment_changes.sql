@@ -25,8 +25,9 @@ with experiments as (
 -- units with news; what was known of them is read for them alone
 touched as (
     select
-        experiments.experiment_no,
-        exposed.unit_id
+        experiments.experiment_no as touched_no,
+        experiments.id_type,
+        exposed.unit_id as touched_unit_id
     from {{ ref("int_experiment_exposures") }} as exposed
     inner join experiments on exposed.digest = experiments.digest
     where
@@ -35,8 +36,9 @@ touched as (
         and exposed.ingested_at > (select min(known.read_until) from experiments as known)
     union distinct
     select
-        experiments.experiment_no,
-        coalesce(units.unit_id, metrics.user_key) as unit_id
+        experiments.experiment_no as touched_no,
+        experiments.id_type,
+        coalesce(units.unit_id, metrics.user_key) as touched_unit_id
     from {{ ref("stg_featbit__metric_events") }} as metrics
     inner join experiments
         on
@@ -56,14 +58,13 @@ touched as (
 
 touched_users as (
     select
-        touched.experiment_no,
-        coalesce(units.user_key, touched.unit_id) as user_key
+        touched.touched_no,
+        coalesce(units.user_key, touched.touched_unit_id) as touched_user_key
     from touched
-    inner join experiments on touched.experiment_no = experiments.experiment_no
     left join {{ ref("int_user_units") }} as units
         on
-            experiments.id_type = units.id_type
-            and touched.unit_id = units.unit_id
+            touched.id_type = units.id_type
+            and touched.touched_unit_id = units.unit_id
 ),
 
 {% endif %}
@@ -81,8 +82,8 @@ exposures as (
     {% if is_incremental() %}
         inner join touched
             on
-                experiments.experiment_no = touched.experiment_no
-                and exposed.unit_id = touched.unit_id
+                experiments.experiment_no = touched.touched_no
+                and exposed.unit_id = touched.touched_unit_id
     {% endif %}
 ),
 
@@ -103,8 +104,8 @@ user_metrics as (
     {% if is_incremental() %}
         inner join touched_users
             on
-                experiments.experiment_no = touched_users.experiment_no
-                and metrics.user_key = touched_users.user_key
+                experiments.experiment_no = touched_users.touched_no
+                and metrics.user_key = touched_users.touched_user_key
     {% endif %}
     where
         metrics.occurred_at >= experiments.starts_at

@@ -14,13 +14,14 @@ with experiments as (
     {{ flagmart.experiments_to_read(ref("int_experiments")) }}
 ),
 
-user_firsts as (
+new_evaluations as (
     select
         experiments.experiment_no,
         evaluations.user_key,
         evaluations.variation_id,
-        {{ flagmart.earliest_event("evaluations.occurred_at", "evaluations.event_id", "evaluations.ingested_at") }}
-            as first_event
+        evaluations.occurred_at,
+        evaluations.event_id,
+        evaluations.ingested_at
     from {{ ref("stg_featbit__flag_evaluations") }} as evaluations
     inner join experiments
         on
@@ -33,7 +34,69 @@ user_firsts as (
         and evaluations.ingested_at > experiments.read_until
         -- the same for all, so that what every experiment has read is not looked at
         and evaluations.ingested_at > (select min(known.read_until) from experiments as known)
-    group by experiments.experiment_no, evaluations.user_key, evaluations.variation_id
+),
+
+{% if is_incremental() %}
+-- of nearly all the instant alone says that they are not the first; what is left is looked at in full
+user_instants as (
+    select
+        experiment_no as new_no,
+        user_key as new_user_key,
+        variation_id as new_variation_id,
+        min(occurred_at) as first_at
+    from new_evaluations
+    group by experiment_no, user_key, variation_id
+),
+
+unit_instants as (
+    select
+        user_instants.new_no,
+        user_instants.new_user_key,
+        user_instants.new_variation_id,
+        user_instants.first_at,
+        experiments.digest as new_digest,
+        coalesce(units.unit_id, user_instants.new_user_key) as new_unit_id
+    from user_instants
+    inner join experiments on user_instants.new_no = experiments.experiment_no
+    left join {{ ref("int_user_units") }} as units
+        on
+            experiments.id_type = units.id_type
+            and user_instants.new_user_key = units.user_key
+    where experiments.id_type = '' or units.unit_id is not null
+),
+
+perhaps_first as (
+    select distinct
+        unit_instants.new_no,
+        unit_instants.new_user_key,
+        unit_instants.new_variation_id
+    from unit_instants
+    left join {{ this }} as kept
+        on
+            unit_instants.new_digest = kept.digest
+            and unit_instants.new_unit_id = kept.unit_id
+            and unit_instants.new_variation_id = kept.variation_id
+    where kept.digest is null or unit_instants.first_at <= kept.first_exposed_at
+),
+
+{% endif %}
+user_firsts as (
+    select
+        new_evaluations.experiment_no,
+        new_evaluations.user_key,
+        new_evaluations.variation_id,
+        {{ flagmart.earliest_event(
+            "new_evaluations.occurred_at", "new_evaluations.event_id", "new_evaluations.ingested_at"
+        ) }} as first_event
+    from new_evaluations
+    {% if is_incremental() %}
+        inner join perhaps_first
+            on
+                new_evaluations.experiment_no = perhaps_first.new_no
+                and new_evaluations.user_key = perhaps_first.new_user_key
+                and new_evaluations.variation_id = perhaps_first.new_variation_id
+    {% endif %}
+    group by new_evaluations.experiment_no, new_evaluations.user_key, new_evaluations.variation_id
 ),
 
 unit_firsts as (
