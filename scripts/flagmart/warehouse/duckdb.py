@@ -335,9 +335,15 @@ class DuckDB:
     def repeated_message_ids(self, relation: Relation, runs: Collection[datetime]) -> list[str]:
         """See Warehouse."""
         self._require(relation, ["ingested_at", "message_id"])
+        # by hashes first: all ids at once would fill the memory, all hashes are a small part of it
         rows = self._rows(
             f"""
+            with suspects as (
+                select hash(message_id) as suspect from {_table(relation)}
+                group by 1 having count(*) > 1 and bool_or(list_contains($runs, ingested_at))
+            )
             select message_id from {_table(relation)}
+            where hash(message_id) in (select suspect from suspects)
             group by 1 having count(*) > 1 and bool_or(list_contains($runs, ingested_at))
             order by 1 limit 3
             """,
