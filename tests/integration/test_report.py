@@ -451,3 +451,19 @@ def test_a_report_takes_the_place_of_another(site: Site, tmp_path: Path) -> None
     report("UTC", 0)
     assert "Flags" in (out / "index.html").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_lineage_is_dbts_own_page_of_the_models(
+    site: Site, chromium: Browser, tmp_path: Path
+) -> None:
+    out = tmp_path / "site"
+    flagmart("report", "--out", str(out), "--lineage", data=site.data, at=END_OF_MARCH)
+    with opened(chromium, (out / "index.html").as_uri()) as found:
+        found.page.get_by_role("link", name="Lineage").click()
+        found.page.wait_for_url("**/lineage.html*")
+        model = "model.flagmart.fct_evaluation_counts"
+        found.page.goto((out / "lineage.html").as_uri() + f"#!/model/{model}")
+        found.page.get_by_role("heading", name="fct_evaluation_counts").first.wait_for()
+        # the page looks for icons that it has not, beside itself: nothing leaves the machine
+        asked = [said for said in found.said if said.startswith("request: ")]
+        assert asked == []
