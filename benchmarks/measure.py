@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / ".venv" / "bin"
@@ -152,14 +152,18 @@ def pairs(ours: Callable[[], float], rival: Callable[[], float], runs: int) -> F
     slows both; the median of the pairs is what to quote.
     """
     ours(), rival()
-    measured = [(ours(), rival()) for _ in range(runs)]
+    return of_pairs([(ours(), rival()) for _ in range(runs)])
+
+
+def of_pairs(measured: Sequence[tuple[float, float]]) -> Figures:
+    """Of seconds that were taken in pairs, ours and the rival's."""
     return {
         "ours_s": round(statistics.median(a for a, _ in measured), 2),
         "rival_s": round(statistics.median(b for _, b in measured), 2),
         "ratio": round(statistics.median(a / b for a, b in measured), 3),
         "ratio_lowest": round(min(a / b for a, b in measured), 3),
         "ratio_highest": round(max(a / b for a, b in measured), 3),
-        "runs": runs,
+        "runs": len(measured),
     }
 
 
