@@ -62,16 +62,16 @@
     filled as ({{ flagmart.fill_gaps("drawn", edges, ["users", "new_users"]) }})
 
     select
-        chart_name,
-        env_id,
-        flag_key,
-        variation_id,
-        interval_index,
+        filled.chart_name,
+        filled.env_id,
+        filled.flag_key,
+        filled.variation_id,
+        filled.interval_index,
         {{ flagmart.timestamp_from_ms(flagmart.never_null("filled.interval_start_ms")) }} as interval_start_at,
         {{ flagmart.timestamp_from_ms(flagmart.never_null("filled.interval_end_ms")) }} as interval_end_at,
         {{ flagmart.never_null("filled.interval_start_local") }} as interval_start_local,
-        is_partial,
-        users,
-        new_users
+        filled.is_partial,
+        filled.users,
+        filled.new_users
     from filled
 {%- endmacro %}
