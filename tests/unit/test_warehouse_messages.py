@@ -13,7 +13,7 @@ import pytest
 
 from flagmart.warehouse import duckdb as engine
 from flagmart.warehouse import sorting
-from flagmart.warehouse.protocol import IdFile, Relation
+from flagmart.warehouse.protocol import NO_DAY, IdFile, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,3 +104,17 @@ def test_an_id_is_repeated_if_one_of_its_rows_is_of_these_runs(
     """
     with made(tmp_path, rows) as warehouse:
         assert warehouse.repeated_message_ids(MESSAGES, [RUNS[run]]) == ["twice"] * repeated
+
+
+def test_where_nothing_was_ever_delivered_it_spills_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "flagmart.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table t as select md5(i::varchar) as a from range(2_000_000) r(i)")
+    monkeypatch.setattr(engine, "MEMORY_LIMIT", "48MB")
+    with engine.reader(path, tmp_path / "spool/duckdb", 0.0, print) as warehouse:
+        rows = warehouse.rows_of_days(Relation("main", "t"), ["a"], ["a"], [NO_DAY], None)
+        found = [a for batch in rows for a in batch.column("a").to_pylist()]
+    assert len(found) == 2_000_000
+    assert found == sorted(found)

@@ -19,7 +19,7 @@ from flagmart.delivery import files, ledger, outbox, places
 from flagmart.delivery.deliveries import read_project
 from flagmart.delivery.export import Options, endpoint_of, opener
 from flagmart.errors import FlagmartError, UsageError
-from flagmart.warehouse import landed
+from flagmart.warehouse import landed, spill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -287,9 +287,8 @@ def _column(delivery: Delivery) -> str:
 def _opened(data: DataFolder) -> Iterator[_Ids]:
     import duckdb
 
-    spill = str(data.spool / "duckdb")
     with closing(
-        duckdb.connect(":memory:", config={"memory_limit": _MEMORY, "temp_directory": spill})
+        duckdb.connect(":memory:", config=spill.settings(_MEMORY, data.spool / "duckdb"))
     ) as connection:
         try:
             yield _Ids(connection)

@@ -27,6 +27,7 @@ from flagmart.warehouse.protocol import (
     partition_figures,
 )
 from flagmart.warehouse.sorting import in_order
+from flagmart.warehouse.spill import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -373,7 +374,7 @@ class Reader:
             closing(candidates),
             duckdb.connect(
                 ":memory:",
-                config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(self._spill)},
+                config=settings(MEMORY_LIMIT, self._spill),
             ) as engine,
         ):
             set_variables(engine, acknowledged_ids.variables(acknowledged))

@@ -23,6 +23,7 @@ from flagmart.warehouse.protocol import (
     partition_figures,
 )
 from flagmart.warehouse.sorting import in_order
+from flagmart.warehouse.spill import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -158,7 +159,7 @@ def _connect(
             return duckdb.connect(
                 str(path),
                 read_only=read_only,
-                config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)},
+                config=settings(MEMORY_LIMIT, spill),
             )
         except duckdb.IOException as error:
             if "Could not set lock" not in str(error):

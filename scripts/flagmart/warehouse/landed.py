@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flagmart import settings
 from flagmart.errors import FlagmartError
 from flagmart.settings import Engine
-from flagmart.warehouse import manifest
+from flagmart.warehouse import manifest, spill
 from flagmart.warehouse.landing import FEATBIT
 
 if TYPE_CHECKING:
@@ -220,9 +220,7 @@ def _files(data: DataFolder) -> list[str]:
 def _in_memory(data: DataFolder) -> Any:
     import duckdb
 
-    return duckdb.connect(
-        ":memory:", config={"memory_limit": _MEMORY, "temp_directory": str(data.spool / "duckdb")}
-    )
+    return duckdb.connect(":memory:", config=spill.settings(_MEMORY, data.spool / "duckdb"))
 
 
 def _unreadable(data: DataFolder, error: Exception) -> FlagmartError:

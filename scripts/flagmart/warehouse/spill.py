@@ -1,0 +1,20 @@
+"""Where an engine of DuckDB puts what its memory cannot hold."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def settings(memory: str, folder: Path) -> dict[str, str]:
+    """Settings of an engine that keeps to `memory` (such as 384MB) and spills into `folder`.
+
+    DuckDB makes that folder as it needs it, but none above it. Where those cannot be made, nothing
+    is said before it does.
+    """
+    with suppress(OSError):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    return {"memory_limit": memory, "temp_directory": str(folder)}
