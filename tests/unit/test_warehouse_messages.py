@@ -111,7 +111,9 @@ def test_where_nothing_was_ever_delivered_it_spills_as_well(
 ) -> None:
     path = tmp_path / "flagmart.duckdb"
     with duckdb.connect(str(path)) as connection:
-        connection.execute("create table t as select md5(i::varchar) as a from range(2_000_000) r(i)")
+        connection.execute(
+            "create table t as select md5(i::varchar) as a from range(2_000_000) as r(i)"
+        )
     monkeypatch.setattr(engine, "MEMORY_LIMIT", "48MB")
     with engine.reader(path, tmp_path / "spool/duckdb", 0.0, print) as warehouse:
         rows = warehouse.rows_of_days(Relation("main", "t"), ["a"], ["a"], [NO_DAY], None)

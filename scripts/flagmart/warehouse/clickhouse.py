@@ -27,7 +27,7 @@ from flagmart.warehouse.protocol import (
     partition_figures,
 )
 from flagmart.warehouse.sorting import in_order
-from flagmart.warehouse.spill import settings
+from flagmart.warehouse.spill import spilling_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -374,7 +374,7 @@ class Reader:
             closing(candidates),
             duckdb.connect(
                 ":memory:",
-                config=settings(MEMORY_LIMIT, self._spill),
+                config=spilling_into(MEMORY_LIMIT, self._spill),
             ) as engine,
         ):
             set_variables(engine, acknowledged_ids.variables(acknowledged))

@@ -23,7 +23,7 @@ from flagmart.warehouse.protocol import (
     partition_figures,
 )
 from flagmart.warehouse.sorting import in_order
-from flagmart.warehouse.spill import settings
+from flagmart.warehouse.spill import spilling_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -159,7 +159,7 @@ def _connect(
             return duckdb.connect(
                 str(path),
                 read_only=read_only,
-                config=settings(MEMORY_LIMIT, spill),
+                config=spilling_into(MEMORY_LIMIT, spill),
             )
         except duckdb.IOException as error:
             if "Could not set lock" not in str(error):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def settings(memory: str, folder: Path) -> dict[str, str]:
+def spilling_into(memory: str, folder: Path) -> dict[str, Any]:
     """Settings of an engine that keeps to `memory` (such as 384MB) and spills into `folder`.
 
     DuckDB makes that folder as it needs it, but none above it. Where those cannot be made, nothing
