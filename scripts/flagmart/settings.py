@@ -42,6 +42,11 @@ class DataFolder:
         return self.root / "spool"
 
     @property
+    def spill(self) -> Path:
+        """What the memory of DuckDB cannot hold, which makes this folder and takes it away."""
+        return self.root / "spill"
+
+    @property
     def acknowledged(self) -> Path:
         """Ids of messages sent over HTTP, in sending order; the ledger points into these files."""
         return self.root / "acknowledged"

@@ -115,8 +115,9 @@ def test_where_nothing_was_ever_delivered_it_spills_as_well(
             "create table t as select md5(i::varchar) as a from range(2_000_000) as r(i)"
         )
     monkeypatch.setattr(engine, "MEMORY_LIMIT", "48MB")
-    with engine.reader(path, tmp_path / "spool/duckdb", 0.0, print) as warehouse:
+    with engine.reader(path, tmp_path / "spill", 0.0, print) as warehouse:
         rows = warehouse.rows_of_days(Relation("main", "t"), ["a"], ["a"], [NO_DAY], None)
         found = [a for batch in rows for a in batch.column("a").to_pylist()]
     assert len(found) == 2_000_000
     assert found == sorted(found)
+    assert not (tmp_path / "spill").exists()

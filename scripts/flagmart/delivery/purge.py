@@ -288,7 +288,7 @@ def _opened(data: DataFolder) -> Iterator[_Ids]:
     import duckdb
 
     with closing(
-        duckdb.connect(":memory:", config=spill.spilling_into(_MEMORY, data.spool / "duckdb"))
+        duckdb.connect(":memory:", config=spill.spilling_into(_MEMORY, data.spill))
     ) as connection:
         try:
             yield _Ids(connection)

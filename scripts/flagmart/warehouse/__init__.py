@@ -42,12 +42,12 @@ def open_reader(
     if settings.engine() is Engine.CLICKHOUSE:
         from flagmart.warehouse.clickhouse import reader as on_clickhouse
 
-        with on_clickhouse(settings.clickhouse(), data.spool / "clickhouse") as opened:
+        with on_clickhouse(settings.clickhouse(), data.spill) as opened:
             yield opened
     else:
         from flagmart.warehouse.duckdb import reader as on_duckdb
 
-        with on_duckdb(data.duckdb, data.spool / "duckdb", wait_seconds, say) as found:
+        with on_duckdb(data.duckdb, data.spill, wait_seconds, say) as found:
             yield found
 
 

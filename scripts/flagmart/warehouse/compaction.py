@@ -138,7 +138,7 @@ def _compact(
         durable.sync_folder(folder)
         with duckdb.reading_files(
             data.duckdb,
-            data.spool / "duckdb",
+            data.spill,
             wait_seconds,
             talk.say,
             Relation(_SCHEMA_OF_VIEWS, landing.name),

@@ -220,7 +220,7 @@ def _files(data: DataFolder) -> list[str]:
 def _in_memory(data: DataFolder) -> Any:
     import duckdb
 
-    return duckdb.connect(":memory:", config=spill.spilling_into(_MEMORY, data.spool / "duckdb"))
+    return duckdb.connect(":memory:", config=spill.spilling_into(_MEMORY, data.spill))
 
 
 def _unreadable(data: DataFolder, error: Exception) -> FlagmartError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,9 +11,7 @@ if TYPE_CHECKING:
 def spilling_into(memory: str, folder: Path) -> dict[str, Any]:
     """Settings of an engine that keeps to `memory` (such as 384MB) and spills into `folder`.
 
-    DuckDB makes that folder as it needs it, but none above it. Where those cannot be made, nothing
-    is said before it does.
+    DuckDB makes that folder as it needs it, but none above it, and takes it away with the last of
+    what processes keep there, each under names of its own.
     """
-    with suppress(OSError):
-        folder.parent.mkdir(parents=True, exist_ok=True)
     return {"memory_limit": memory, "temp_directory": str(folder)}
