@@ -1,9 +1,6 @@
 """Incremental models: after any history of runs, late rows, kills and losses, as a full refresh."""
 
 import json
-import os
-import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
@@ -18,7 +15,8 @@ from support.clickhouse.server import running
 from support.clickhouse_target import client as client_of
 from support.clickhouse_target import environment, rows
 from support.command import START, flagmart
-from support.dbt_project import DBT, build, copy_project, dbt_environment, query
+from support.dbt_project import build, copy_project, dbt_environment, query
+from support.dbt_server import killed_dbt
 from support.relations import RELATIONS, Rows, different, on_clickhouse, on_duckdb
 from support.versions import write_exports
 
@@ -204,20 +202,9 @@ class Engine:
         build(*arguments, "--vars", given, data=self.data, project=self.project, env=self.env)
 
     def killed_run(self, when: str) -> None:
-        """A run that is killed, with all its processes, as soon as its log says `when`."""
-        with subprocess.Popen(
-            [DBT, "--no-use-colors", "run", "--vars", json.dumps(COLLAPSE)],
-            cwd=self.project,
-            env=dbt_environment(self.data, self.env),
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            assert process.stdout is not None
-            assert any(when in line for line in process.stdout), when
-            os.killpg(process.pid, signal.SIGKILL)
-            process.stdout.read()
-        assert process.returncode == -signal.SIGKILL
+        """A run that is killed as soon as its log says `when`."""
+        arguments = ["--no-use-colors", "run", "--vars", json.dumps(COLLAPSE)]
+        killed_dbt(arguments, self.project, dbt_environment(self.data, self.env), when)
 
     def contents(
         self, columns_from: "Engine", relations: Sequence[str] = RELATIONS
