@@ -1,4 +1,11 @@
-{{ config(pre_hook="{{ flagmart.all_text(ref('statsig_metric_definitions')) }}") }}
+{#- a table, since ClickHouse would work out a view anew wherever the metrics ask for it: ten times -#}
+{{
+    config(
+        materialized="table",
+        order_by="metric_name",
+        pre_hook="{{ flagmart.all_text(ref('statsig_metric_definitions')) }}",
+    )
+}}
 
 {%- set id_types = flagmart.chosen_of("flagmart_statsig_id_types") -%}
 
