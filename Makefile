@@ -38,7 +38,7 @@ demo: .venv/installed ## generate, ingest, build, deliver; ends with what lies w
 test: lint pytest ## lint, then every test
 
 pytest: setup ## every test
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not soak"
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not soak"
 
 lint: setup ## sqlfluff, ruff, mypy, dbt parse with warnings as errors, dbt-bouncer
 	@$(BIN)/ruff check --quiet

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -105,6 +106,7 @@ class _Parsed:
     KEPT = 12
 
     def __init__(self, folder: Path) -> None:
+        from dbt.cli import requires
         from dbt.parser.manifest import ManifestLoader
         from dbt_common.events.event_manager import EventManager
 
@@ -119,6 +121,7 @@ class _Parsed:
         patch.object(
             ManifestLoader, "build_manifest_state_check", state_but_for_the_address
         ).start()
+        patch.object(requires, "setup_manifest", _of_this_process(requires.setup_manifest)).start()
         patch.object(EventManager, "fire_event", _fire_what_is_shown(EventManager)).start()
         self.folder = folder
         self.found: dict[Any, Any] = {}
@@ -152,6 +155,19 @@ class _Parsed:
             for oldest in list(self.found)[: -self.KEPT]:
                 del self.found[oldest]
         return self.found[key]
+
+
+def _of_this_process(set_up: Callable[..., None]) -> Callable[..., None]:
+    """What was parsed before is written as of the process that uses it, as dbt does itself."""
+    from dbt_common.events.functions import get_invocation_id
+
+    def setup_manifest(ctx: Any, *others: Any, **more: Any) -> None:
+        set_up(ctx, *others, **more)
+        known = ctx.obj["manifest"].metadata
+        known.invocation_id = get_invocation_id()
+        known.generated_at = datetime.now(UTC).replace(tzinfo=None)
+
+    return setup_manifest
 
 
 def _fire_what_is_shown(manager: type[Any]) -> Callable[..., None]:
