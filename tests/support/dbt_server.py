@@ -159,7 +159,7 @@ class _Parsed:
 
 def _of_this_process(set_up: Callable[..., None]) -> Callable[..., None]:
     """What was parsed before is written as of the process that uses it, as dbt does itself."""
-    from dbt_common.events.functions import get_invocation_id
+    from dbt_common.invocation import get_invocation_id
 
     def setup_manifest(ctx: Any, *others: Any, **more: Any) -> None:
         set_up(ctx, *others, **more)
