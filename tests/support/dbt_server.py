@@ -210,6 +210,8 @@ def _serve(folder: Path) -> None:
             os.chdir(project)
             os.environ.clear()
             os.environ.update(env)
+            # the other parser works in threads, which a fork of a process that used it has not
+            os.environ["DBT_STATIC_PARSER"] = "false"
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(os.open(stdout, os.O_WRONLY), 1)
             os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
