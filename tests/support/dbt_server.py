@@ -31,7 +31,10 @@ _BEFORE_COMMAND = {"--no-use-colors": 1, "--quiet": 1, "--warn-error": 1, "--war
 _CHANGES_PARSING = {"--target", "-t", "--profile", "--profiles-dir", "--project-dir"}
 _NEEDS_PROJECT = {"build", "compile", "list", "ls", "run", "run-operation", "seed", "show", "test"}
 _SAID, _OWN = ("stdout", "stderr"), "stderr-of-all"
-_FILES = ("dbt_project.yml", "profiles.yml", "models", "macros", "seeds", "tests/generic")
+_FILES = (
+    *("dbt_project.yml", "profiles.yml", "models", "macros", "seeds"),
+    *("tests/generic", "tests/singular"),
+)
 
 
 def dbt_process(
@@ -73,11 +76,14 @@ def _forked(arguments: Sequence[str], project: Path, env: Mapping[str, str]) -> 
         server.stdin.flush()
         pid = server.stdout.readline()
         assert pid, (stderr.parent / _OWN).read_text("utf-8")
-        with stdout.open(encoding="utf-8") as printed:
-            process = _Process(int(pid), printed)
-            yield process
-        process.returncode = int(server.stdout.readline())
-        process.stderr = stderr.read_text("utf-8")
+        process = _Process(int(pid), stdout.open(encoding="utf-8"))
+        try:
+            with process.stdout:
+                yield process
+        finally:
+            # also where a test fails, so that the next one hears of its own process
+            process.returncode = int(server.stdout.readline())
+            process.stderr = stderr.read_text("utf-8")
 
 
 @cache
