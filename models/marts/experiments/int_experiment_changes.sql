@@ -56,17 +56,6 @@ touched as (
         and (experiments.id_type = '' or units.unit_id is not null)
 ),
 
-touched_users as (
-    select
-        touched.touched_no,
-        coalesce(units.user_key, touched.touched_unit_id) as touched_user_key
-    from touched
-    left join {{ ref("int_user_units") }} as units
-        on
-            touched.id_type = units.id_type
-            and touched.touched_unit_id = units.unit_id
-),
-
 {% endif %}
 exposures as (
     select
@@ -87,29 +76,49 @@ exposures as (
     {% endif %}
 ),
 
+-- what is asked of metric events, and of whose; in one relation, so that these are joined once
+asked as (
+    select
+        experiments.experiment_no as asked_no,
+        experiments.id_type as asked_id_type,
+        experiments.read_until as asked_read_until,
+        experiments.env_id as asked_env_id,
+        experiments.metric_event as asked_event,
+        experiments.starts_at as asked_from,
+        {% if is_incremental() %}
+            coalesce(units.user_key, touched.touched_unit_id) as asked_user_key,
+        {% endif %}
+        experiments.ends_at as asked_to
+    from experiments
+    {% if is_incremental() %}
+        inner join touched on experiments.experiment_no = touched.touched_no
+        left join {{ ref("int_user_units") }} as units
+            on
+                touched.id_type = units.id_type
+                and touched.touched_unit_id = units.unit_id
+    {% endif %}
+),
+
 user_metrics as (
     select
-        experiments.experiment_no,
-        experiments.id_type,
-        experiments.read_until,
+        asked.asked_no as experiment_no,
+        asked.asked_id_type as id_type,
+        asked.asked_read_until as read_until,
         metrics.user_key,
         metrics.occurred_at,
         metrics.numeric_value,
         metrics.ingested_at
     from {{ ref("stg_featbit__metric_events") }} as metrics
-    inner join experiments
+    inner join asked
         on
-            metrics.env_id = experiments.env_id
-            and metrics.event_name = experiments.metric_event
-    {% if is_incremental() %}
-        inner join touched_users
-            on
-                experiments.experiment_no = touched_users.touched_no
-                and metrics.user_key = touched_users.touched_user_key
-    {% endif %}
+            metrics.env_id = asked.asked_env_id
+            {% if is_incremental() %}
+                and metrics.user_key = asked.asked_user_key
+            {% endif %}
+            and metrics.event_name = asked.asked_event
     where
-        metrics.occurred_at >= experiments.starts_at
-        and metrics.occurred_at < experiments.ends_at
+        metrics.occurred_at >= asked.asked_from
+        and metrics.occurred_at < asked.asked_to
 ),
 
 metrics as (

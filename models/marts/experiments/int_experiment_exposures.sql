@@ -54,7 +54,6 @@ unit_instants as (
         user_instants.new_user_key,
         user_instants.new_variation_id,
         user_instants.first_at,
-        experiments.digest as new_digest,
         coalesce(units.unit_id, user_instants.new_user_key) as new_unit_id
     from user_instants
     inner join experiments on user_instants.new_no = experiments.experiment_no
@@ -65,18 +64,31 @@ unit_instants as (
     where experiments.id_type = '' or units.unit_id is not null
 ),
 
+-- a number is compared faster than a digest
+numbered as (
+    select
+        experiments.experiment_no as kept_no,
+        kept.unit_id as kept_unit_id,
+        kept.variation_id as kept_variation_id,
+        kept.first_exposed_at as kept_at
+    from {{ this }} as kept
+    inner join experiments on kept.digest = experiments.digest
+),
+
 perhaps_first as (
-    select distinct
+    select
         unit_instants.new_no,
         unit_instants.new_user_key,
-        unit_instants.new_variation_id
+        unit_instants.new_variation_id,
+        max(case when numbered.kept_no is null then 0 else 1 end) as is_kept
     from unit_instants
-    left join {{ this }} as kept
+    left join numbered
         on
-            unit_instants.new_digest = kept.digest
-            and unit_instants.new_unit_id = kept.unit_id
-            and unit_instants.new_variation_id = kept.variation_id
-    where kept.digest is null or unit_instants.first_at <= kept.first_exposed_at
+            unit_instants.new_no = numbered.kept_no
+            and unit_instants.new_unit_id = numbered.kept_unit_id
+            and unit_instants.new_variation_id = numbered.kept_variation_id
+    where numbered.kept_no is null or unit_instants.first_at <= numbered.kept_at
+    group by unit_instants.new_no, unit_instants.new_user_key, unit_instants.new_variation_id
 ),
 
 {% endif %}
@@ -85,6 +97,7 @@ user_firsts as (
         new_evaluations.experiment_no,
         new_evaluations.user_key,
         new_evaluations.variation_id,
+        {{ "max(perhaps_first.is_kept)" if is_incremental() else "0" }} as is_kept,
         {{ flagmart.earliest_event(
             "new_evaluations.occurred_at", "new_evaluations.event_id", "new_evaluations.ingested_at"
         ) }} as first_event
@@ -104,6 +117,7 @@ unit_firsts as (
         user_firsts.experiment_no,
         user_firsts.user_key as unit_id,
         user_firsts.variation_id,
+        user_firsts.is_kept,
         user_firsts.first_event
     from user_firsts
     inner join experiments on user_firsts.experiment_no = experiments.experiment_no
@@ -113,6 +127,7 @@ unit_firsts as (
         user_firsts.experiment_no,
         units.unit_id,
         user_firsts.variation_id,
+        max(user_firsts.is_kept) as is_kept,
         min(user_firsts.first_event) as first_event
     from user_firsts
     inner join experiments on user_firsts.experiment_no = experiments.experiment_no
@@ -129,6 +144,7 @@ firsts as (
         experiments.digest,
         unit_firsts.unit_id,
         unit_firsts.variation_id,
+        unit_firsts.is_kept,
         {{ flagmart.part_of("unit_firsts.first_event", 1) }} as first_exposed_at,
         {{ flagmart.part_of("unit_firsts.first_event", 2) }} as first_event_id,
         {{ flagmart.part_of("unit_firsts.first_event", 3) }} as ingested_at
@@ -136,7 +152,7 @@ firsts as (
     inner join experiments on unit_firsts.experiment_no = experiments.experiment_no
 ){% if is_incremental() %},
 
--- those that this table has as early or earlier
+-- those that this table has as early or earlier; where all are new it is not read for them
 known as (
     select
         kept.digest as known_digest,
@@ -149,14 +165,24 @@ known as (
             and kept.unit_id = firsts.unit_id
             and kept.variation_id = firsts.variation_id
     where
-        kept.first_exposed_at < firsts.first_exposed_at
-        or (
-            kept.first_exposed_at = firsts.first_exposed_at
-            and kept.first_event_id <= firsts.first_event_id
+        firsts.is_kept = 1
+        and (
+            kept.first_exposed_at < firsts.first_exposed_at
+            or (
+                kept.first_exposed_at = firsts.first_exposed_at
+                and kept.first_event_id <= firsts.first_event_id
+            )
         )
 ){% endif %}
 
-select firsts.*
+select
+    firsts.experiment_key,
+    firsts.digest,
+    firsts.unit_id,
+    firsts.variation_id,
+    firsts.first_exposed_at,
+    firsts.first_event_id,
+    firsts.ingested_at
 from firsts
 {% if is_incremental() %}
     left join known
