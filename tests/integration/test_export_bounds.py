@@ -142,7 +142,7 @@ def test_requests_keep_to_their_rate(project: ExportProject, server: SegmentServ
 def test_messages_longer_than_memory_go_out_in_order(
     project: ExportProject, server: SegmentServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duckdb, "MEMORY_LIMIT", "60MB")
+    monkeypatch.setattr(duckdb, "MESSAGE_MEMORY", "60MB")
     monkeypatch.setattr(sorting, "PART_BYTES", 8_000_000)
     project.add(rows=30_000, run="2026-03-01 00:00:00", prefix="d")
     project.sql("update events set variation = repeat('x', 2500)")

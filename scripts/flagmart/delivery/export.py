@@ -336,7 +336,8 @@ def opener(
 @contextmanager
 def _built(delivery: Delivery, options: Options, data: DataFolder) -> Iterator[Built]:
     """The engine, if what it holds of this delivery may go out."""
-    with open_reader(data, options.wait_seconds, talk.say) as reader:
+    of_messages = delivery.sink in destinations.HTTP_SINKS
+    with open_reader(data, options.wait_seconds, talk.say, of_messages=of_messages) as reader:
         # read only now: a build may have ended while this waited for the engine
         project = read_project(options.project_dir)
         now = next((d for d in project.deliveries if d.name == delivery.name), None)

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_reader(
-    data: DataFolder, wait_seconds: float, say: Callable[[str], None]
+    data: DataFolder,
+    wait_seconds: float,
+    say: Callable[[str], None],
+    *,
+    of_messages: bool = False,
 ) -> Iterator[Warehouse]:
     """The engine dbt builds in, open for reading until the block ends.
 
@@ -34,6 +38,7 @@ def open_reader(
         data: the data folder.
         wait_seconds: how long to wait while another process holds DuckDB's file.
         say: told at once who holds it.
+        of_messages: whether it is for messages; DuckDB takes less memory then.
 
     Raises:
         UsageError: the environment names no engine.
@@ -47,7 +52,9 @@ def open_reader(
     else:
         from flagmart.warehouse.duckdb import reader as on_duckdb
 
-        with on_duckdb(data.duckdb, data.spill, wait_seconds, say) as found:
+        with on_duckdb(
+            data.duckdb, data.spill, wait_seconds, say, of_messages=of_messages
+        ) as found:
             yield found
 
 
