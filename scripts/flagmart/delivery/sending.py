@@ -311,7 +311,8 @@ async def _posted(
     pause: SharedPause,
 ) -> _Result:
     """What became of a batch."""
-    body, further = batch.body(endpoint), endpoint.batch_headers(batch.key)
+    body: bytes | memoryview = batch.body(endpoint)
+    further = endpoint.batch_headers(batch.key)
     if endpoint.gzip:
         # without the time, so that every attempt sends the same bytes
         body = await asyncio.to_thread(gzip.compress, body, 6, mtime=0)
@@ -324,7 +325,7 @@ async def _posted(
 async def _tried(
     session: aiohttp.ClientSession,
     endpoint: Endpoint,
-    body: bytes,
+    body: bytes | memoryview,
     further: Mapping[str, str],
     messages: int,
     patience: Patience,
@@ -357,7 +358,7 @@ async def _tried(
 async def _attempt(
     session: aiohttp.ClientSession,
     endpoint: Endpoint,
-    body: bytes,
+    body: bytes | memoryview,
     further: Mapping[str, str],
     messages: int,
 ) -> _Result:
