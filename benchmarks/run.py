@@ -9,7 +9,6 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import base
 import charts
@@ -17,9 +16,7 @@ import delivery
 import experiments
 import ingest
 import messages
-
-if TYPE_CHECKING:
-    from measure import Figures
+from measure import Figures
 
 PARTS = (
     "stores",
@@ -61,6 +58,32 @@ AT_MOST = {
 """What we hold ourselves to; printed beside what was measured, and never a reason to fail."""
 
 
+def tell(name: str, figures: Figures) -> None:
+    """One line of the table, as soon as its part is measured: all take hours."""
+    if "absent" in figures:
+        print(f"{name}: not measured, there is no {figures['absent']}", file=sys.stderr)
+        return
+    bound = AT_MOST.get(name, 1.5 if "1 GB" in name else None)
+    print(
+        f"{name}: {figures.get('ratio', 'no ratio')}"
+        + (
+            f" ({figures['ratio_lowest']} to {figures['ratio_highest']})"
+            if "ratio_lowest" in figures
+            else ""
+        )
+        + (f", at most {bound:.3g} wanted" if bound else "")
+        + (f"; {figures['ours_s']} s against {figures['rival_s']} s" if "ours_s" in figures else "")
+        + (f"; processor time {figures['cpu_ratio']}" if "cpu_ratio" in figures else "")
+        + (
+            f"; {figures['ours_mb']} MB against {figures['rival_mb']} MB"
+            if "ours_mb" in figures
+            else ""
+        ),
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def main() -> None:
     """Measure what was asked for."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -87,70 +110,49 @@ def main() -> None:
             (root / name).mkdir(exist_ok=True)
             return root / name
 
+        def take(measured: dict[str, Figures]) -> None:
+            results.update(measured)
+            for name, figures in measured.items():
+                tell(name, figures)
+
         many, runs = chosen.base_events, chosen.runs
         if "stores" in wanted:
-            results |= ingest.on_postgres(room("postgres"), chosen.store_events, runs)
+            take(ingest.on_postgres(room("postgres"), chosen.store_events, runs))
             shutil.rmtree(room("postgres"))
-            results |= ingest.on_mongodb(room("mongodb"), chosen.store_events, runs)
+            take(ingest.on_mongodb(room("mongodb"), chosen.store_events, runs))
             shutil.rmtree(room("mongodb"))
-            results |= ingest.on_clickhouse(room("featbit"), chosen.store_events, runs)
+            take(ingest.on_clickhouse(room("featbit"), chosen.store_events, runs))
             shutil.rmtree(room("featbit"))
         if "delivery" in wanted:
-            results |= delivery.ingest_ratios(room("ingest"), chosen.events, runs)
-            results |= delivery.export_ratios(room("delivery"), chosen.export_events, runs)
+            take(delivery.ingest_ratios(room("ingest"), chosen.events, runs))
+            take(delivery.export_ratios(room("delivery"), chosen.export_events, runs))
             shutil.rmtree(room("delivery"))
         if "pushdown" in wanted:
-            results |= delivery.pushdown_ratios(room("pushdown"), chosen.pushdown_events, runs)
+            take(delivery.pushdown_ratios(room("pushdown"), chosen.pushdown_events, runs))
             shutil.rmtree(room("pushdown"))
         if "messages" in wanted:
             sizes = chosen.messages, chosen.most_messages
-            results |= messages.ratios(room("messages"), *sizes, runs)
+            take(messages.ratios(room("messages"), *sizes, runs))
             shutil.rmtree(room("messages"))
         if "duckdb" in wanted:
-            results |= base.on_duckdb(room("duckdb"), many, runs)
+            take(base.on_duckdb(room("duckdb"), many, runs))
             shutil.rmtree(room("duckdb"))
         if "clickhouse" in wanted:
-            results |= base.on_clickhouse(room("clickhouse"), many, runs)
+            take(base.on_clickhouse(room("clickhouse"), many, runs))
             shutil.rmtree(room("clickhouse"))
         if "increment" in wanted:
-            results |= base.increment(room("increment"), many, runs)
+            take(base.increment(room("increment"), many, runs))
             shutil.rmtree(room("increment"))
         if "memory" in wanted:
             base.land(room("memory"), many, 1)
-            results |= base.little_memory(room("memory"), many)
+            take(base.little_memory(room("memory"), many))
             shutil.rmtree(room("memory"))
         if "charts" in wanted:
-            results |= charts.ratios(room("charts"), chosen.chart_events, runs)
+            take(charts.ratios(room("charts"), chosen.chart_events, runs))
             shutil.rmtree(room("charts"))
         if "experiments" in wanted:
-            results |= experiments.ratios(room("experiments"), chosen.experiment_events, runs)
+            take(experiments.ratios(room("experiments"), chosen.experiment_events, runs))
 
-    for name, figures in results.items():
-        if "absent" in figures:
-            print(f"{name}: not measured, there is no {figures['absent']}", file=sys.stderr)
-            continue
-        bound = AT_MOST.get(name, 1.5 if "1 GB" in name else None)
-        print(
-            f"{name}: {figures.get('ratio', 'no ratio')}"
-            + (
-                f" ({figures['ratio_lowest']} to {figures['ratio_highest']})"
-                if "ratio_lowest" in figures
-                else ""
-            )
-            + (f", at most {bound:.3g} wanted" if bound else "")
-            + (
-                f"; {figures['ours_s']} s against {figures['rival_s']} s"
-                if "ours_s" in figures
-                else ""
-            )
-            + (f"; processor time {figures['cpu_ratio']}" if "cpu_ratio" in figures else "")
-            + (
-                f"; {figures['ours_mb']} MB against {figures['rival_mb']} MB"
-                if "ours_mb" in figures
-                else ""
-            ),
-            file=sys.stderr,
-        )
     document = {
         "events": chosen.events,
         "store_events": chosen.store_events,
