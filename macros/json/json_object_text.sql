@@ -36,7 +36,7 @@
     {%- endset -%}
     {%- set token -%}'"(?:[^"\\\\]|\\\\.)*"|-?[0-9][-+.0-9eE]*|(?i:-?(?:nan|inf(?:inity)?))|[\\[{][ \\t\\r\\n]*,|,[ \\t\\r\\n]*[\\]}]|(?s:.)'{%- endset -%}
     {%- set is_plain -%}
-        (length({{ text }}) <= 2000 and not (
+        (startsWith({{ text }}, '{') and length({{ text }}) <= 2000 and not (
             multiMatchAny({{ text }}, {{ unlike_an_evaluation }})
             and not (isValidJSON({{ text }}) and not match({{ text }}, {{ odd_number }}))
         ))
@@ -53,8 +53,8 @@
         ), extractAll({{ rest }}, {{ token }})))
     {%- endset -%}
     multiIf(
-        not startsWith({{ flagmart.trim_start(text) }}, '{'), '',
         {{ is_plain }}, {{ text }},
+        not startsWith({{ flagmart.trim_start(rest) }}, '{'), '',
         length(replaceRegexpAll(replaceRegexpAll({{ rest }}, '(?s)"(?:[^"\\\\]|\\\\.)*"', ''), '[^\\[{]', '')) <= 1000
         and isValidJSON({{ mended }}), {{ mended }},
         ''

@@ -21,15 +21,16 @@
 
 {% macro clickhouse__listed(conditions) -%}
     {#- one bit a condition, so that rows where none holds cost no text -#}
-    {%- set bits -%}
-        ({%- for condition in conditions.values() %}
-        bitShiftLeft(toUInt16(ifNull({{ condition }}, false)), {{ loop.index0 }}){{ " +" if not loop.last }}
-        {%- endfor %})
-    {%- endset -%}
-    if({{ bits }} = 0, null, arrayStringConcat(arrayMap(
+    {%- set held = [] -%}
+    {%- for condition in conditions.values() %}{%- do held.append("ifNull(" ~ condition ~ ", false)") -%}{%- endfor -%}
+    if({{ held | join(" or ") }}, arrayStringConcat(arrayMap(
         place -> [
             {%- for name in conditions %}'{{ name }}'{{ ", " if not loop.last }}{% endfor -%}
         ][place + 1],
-        bitPositionsToArray({{ bits }})
-    ), ','))
+        bitPositionsToArray(
+            {%- for condition in held %}
+            bitShiftLeft(toUInt16({{ condition }}), {{ loop.index0 }}){{ " +" if not loop.last }}
+            {%- endfor %}
+        )
+    ), ','), null)
 {%- endmacro %}

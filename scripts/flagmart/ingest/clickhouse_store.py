@@ -131,7 +131,9 @@ class _Source:
     @property
     def id(self) -> str:
         """The id as it lands."""
-        return f"lower(toString({self.key}))"
+        if self.columns[_id(self.columns)] == "UUID":
+            return f"toString({self.key})"
+        return f"lower({_text(_id(self.columns), self.columns)})"
 
     @property
     def micros(self) -> str:
