@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measure import BIN, ROOT, Figures, Spent, process_pairs, run, seconds, spent
+from measure import BIN, ROOT, Figures, Spent, pairs, process_pairs, run, seconds, spent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -170,10 +170,14 @@ def _document(line: str) -> dict[str, Any]:
 def _against_bare(
     source: str, folder: Path, address: dict[str, str], runs: int
 ) -> tuple[Figures, Figures]:
-    """Reading by the store, and a whole ingest; both against the bare driver, as processes."""
+    """Reading by the store and a whole ingest, both against the bare driver.
 
-    def this(work: str) -> Spent:
-        return spent([BIN / "python", __file__, f"{work}-{source}"], folder, address)
+    The first is a rate of rows: in this process, once warm, since what a process takes to start
+    would be as much again. The second is as processes, as cron would start them.
+    """
+
+    def bare() -> Spent:
+        return spent([BIN / "python", __file__, f"bare-{source}"], folder, address)
 
     number = iter(range(runs + 1))
 
@@ -181,10 +185,13 @@ def _against_bare(
         data = folder / f"landed-{next(number)}"
         return spent([BIN / "flagmart", "ingest", source], data, address)
 
-    return (
-        process_pairs(lambda: this("read"), lambda: this("bare"), runs),
-        process_pairs(landed, lambda: this("bare"), runs),
-    )
+    with _environment(address):
+        read = pairs(
+            lambda: seconds(_WORK[f"read-{source}"]),
+            lambda: seconds(_WORK[f"bare-{source}"]),
+            runs,
+        )
+    return read, process_pairs(landed, bare, runs)
 
 
 def _read(store: Store) -> None:
@@ -331,7 +338,7 @@ def _paged(server: PostgresServer) -> Figures:
     (stored,) = server.rows(
         "select count(*) from events where event in ('FlagValue', 'CustomEvent')"
     )
-    with _named(server):
+    with _environment({POSTGRES: server.url}):
         ours_s = seconds(_read_postgres)
     after = _children_cpu_s(postmaster)
     return {
@@ -346,12 +353,13 @@ def _paged(server: PostgresServer) -> Figures:
 
 
 @contextmanager
-def _named(server: PostgresServer) -> Iterator[None]:
-    os.environ["FLAGMART_POSTGRES_URL"] = server.url
+def _environment(address: dict[str, str]) -> Iterator[None]:
+    os.environ.update(address)
     try:
         yield
     finally:
-        del os.environ["FLAGMART_POSTGRES_URL"]
+        for name in address:
+            del os.environ[name]
 
 
 def _postmaster(server: PostgresServer) -> int:

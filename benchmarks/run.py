@@ -88,7 +88,12 @@ def main() -> None:
     """Measure what was asked for."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--events", type=int, default=500_000, help="for ingest")
-    options.add_argument("--store-events", type=int, default=200_000, help="for each store")
+    options.add_argument(
+        "--store-events", type=int, default=200_000, help="for PostgreSQL and MongoDB"
+    )
+    options.add_argument(
+        "--server-events", type=int, default=2_000_000, help="for the store that is ClickHouse"
+    )
     options.add_argument("--export-events", type=int, default=20_000_000, help="for the exports")
     options.add_argument("--base-events", type=int, default=5_000_000, help="for the models")
     options.add_argument("--chart-events", type=int, default=20_000_000, help="for the charts")
@@ -121,7 +126,7 @@ def main() -> None:
             shutil.rmtree(room("postgres"))
             take(ingest.on_mongodb(room("mongodb"), chosen.store_events, runs))
             shutil.rmtree(room("mongodb"))
-            take(ingest.on_clickhouse(room("featbit"), chosen.store_events, runs))
+            take(ingest.on_clickhouse(room("featbit"), chosen.server_events, runs))
             shutil.rmtree(room("featbit"))
         if "delivery" in wanted:
             take(delivery.ingest_ratios(room("ingest"), chosen.events, runs))
@@ -156,6 +161,7 @@ def main() -> None:
     document = {
         "events": chosen.events,
         "store_events": chosen.store_events,
+        "server_events": chosen.server_events,
         "export_events": chosen.export_events,
         "pushdown_events": chosen.pushdown_events,
         "messages": chosen.messages,

@@ -74,8 +74,11 @@ _TABLES: tuple[tuple[str, Table], ...] = (
 _OVER_SHARDS = "distributed_"
 """What the name of the table begins with that reads all shards."""
 
-CHUNK_ROWS = 250_000
-"""Events a statement reads, about; they come as a stream, so only their ids lie in memory."""
+CHUNK_ROWS = 500_000
+"""Events a statement reads, about; they come as a stream, so only their ids lie in memory.
+
+Fewer cost: with half as many reading takes a sixteenth longer.
+"""
 _COUNTED_ROWS = 5_000_000
 """Events whose ids the server holds at a time to count each once."""
 
@@ -234,10 +237,15 @@ class _Part:
     source: _Source
     where: tuple[str, ...] = ()
     values: Parameters = field(default_factory=dict)
+    rows: int | None = None
+    """How many there were when it was planned; None where that was not counted."""
 
     def narrowed(self, condition: str, values: Parameters | None = None) -> _Part:
         return replace(
-            self, where=(*self.where, condition), values={**self.values, **(values or {})}
+            self,
+            where=(*self.where, condition),
+            values={**self.values, **(values or {})},
+            rows=None,
         )
 
     def select(self, what: str) -> str:
@@ -313,7 +321,7 @@ class ClickHouseStore:
             else:
                 listed, values = many("ids", ids, "String")
                 part = part.narrowed(f"{part.source.id} in {listed}", values)
-        reading = Reading(self._count(part), iter(()))
+        reading = Reading(self._count(part) if part.rows is None else part.rows, iter(()))
         reading.rows = self._rows(part, reading)
         yield reading
 
@@ -357,6 +365,9 @@ class ClickHouseStore:
             # what came since the rows were counted is read, too, and its day looked at again
             reading.expected = max(reading.expected, came)
             yield _landing_rows(part.source, batch)
+        if came < reading.expected:
+            # some may have been deleted since the plan was made
+            reading.expected = max(self._count(part), came)
 
     def _replicas(self, source: _Source) -> dict[str, dict[str, list[int]]]:
         """Newest block and rows of each partition on each replica; empty where we may not look."""
@@ -461,7 +472,7 @@ class ClickHouseStore:
             )
             slices = -(-rows // most) if rows > 2 * most else 1
             for number in range(slices):
-                sliced = window
+                sliced = replace(window, rows=rows)
                 if slices > 1:
                     sliced = window.narrowed(f"cityHash64({source.key}) % {slices} = {number}")
                 yield Chunk(source.name, rows // slices, sliced)
@@ -696,7 +707,8 @@ def _together(part: _Part, cells: Sequence[_Cell], others: Collection[_Cell]) ->
         part = part.narrowed(
             f"(_partition_id, {source.day}) in arrayZip({of_cell}, {on_day})", {**values, **days}
         )
-    return Chunk(source.name, sum(cell.rows for cell in cells), part)
+    rows = sum(cell.rows for cell in cells)
+    return Chunk(source.name, rows, replace(part, rows=rows))
 
 
 def _landing_rows(source: _Source, rows: pa.RecordBatch) -> Rows:

@@ -315,6 +315,8 @@ def _cause(error: Exception) -> str:
 
 def _without_zones(rows: pa.RecordBatch) -> pa.RecordBatch:
     """Timestamps in UTC as DuckDB gives them: without a zone."""
+    if not any(pa.types.is_timestamp(kind) for kind in rows.schema.types):
+        return rows
     schema = pa.schema(
         field.with_type(pa.timestamp(field.type.unit))
         if pa.types.is_timestamp(field.type)
