@@ -179,6 +179,28 @@ def test_a_day_and_a_minute_of_any_size_are_read_in_bounded_chunks(
     assert place.landed_ids() == place.source_ids()
 
 
+def test_rows_that_come_and_go_after_the_plan_are_no_stream_that_broke_off(place: Place) -> None:
+    make_events(place.client, place.database)
+    day = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    gone, *_ = put(place, *[day] * 10)
+    with connected() as store:
+        [chunk] = store.plan(Bounds(), {}).chunks
+
+        def read() -> tuple[int, int]:
+            with store.read(chunk, None) as reading:
+                came = sum(rows.num_rows for rows, _ in reading.rows)
+            return came, reading.expected
+
+        assert read() == (10, 10)
+        place.run(
+            f"alter table {{database}}.events delete where uuid = '{gone}' "
+            "settings mutations_sync = 1"
+        )
+        assert read() == (9, 9)
+        put(place, *[day] * 3)
+        assert read() == (12, 12)
+
+
 def test_an_event_that_stands_there_twice_lands_once(place: Place) -> None:
     make_events(place.client, place.database)
     rows_ = [(event_id, now()) for event_id in new_ids(5)]
