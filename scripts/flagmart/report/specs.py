@@ -86,7 +86,7 @@ def _bars(column: str, form: str, scale: alt.Scale | None = None) -> alt.Chart:
                 f"{column}:Q",
                 stack="zero",
                 scale=scale or alt.Scale(nice=True),
-                axis=_amounts(form, 0 if scale else 1),
+                axis=_amounts(form, least_step=0 if scale else 1),
             ),
             color=_COLOUR,
             order=alt.Order("rank:Q"),
@@ -95,8 +95,8 @@ def _bars(column: str, form: str, scale: alt.Scale | None = None) -> alt.Chart:
     return chart
 
 
-def _amounts(form: str, least_step: int) -> alt.Axis:
-    # the prefix of the other ticks, which Vega gives zero as well, says nothing there
+def _amounts(form: str, least_step: int = 0) -> alt.Axis:
+    # the prefix or sign of the other ticks, which Vega gives zero as well, says nothing there
     zero = "datum.value === 0 ? '0' : datum.label"
     return alt.Axis(title=None, format=form, tickMinStep=least_step, tickCount=5, labelExpr=zero)
 
@@ -121,7 +121,7 @@ def _band() -> alt.Chart:
 def _lines(column: str) -> Any:
     base = _data("points").encode(
         x=_interval(bandPosition=0.5),
-        y=alt.Y(f"{column}:Q", axis=_amounts("~s", 1)),
+        y=alt.Y(f"{column}:Q", axis=_amounts("~s", least_step=1)),
         color=_COLOUR,
         detail=alt.Detail("rank:O"),
     )
@@ -158,7 +158,7 @@ def _forest(form: str) -> dict[str, Any]:
     effects = _data("effects")
 
     def interval(low: str, high: str, width: float, opacity: float) -> Any:
-        x = alt.X(f"{low}:Q", axis=alt.Axis(title=None, format=form, tickCount=5))
+        x = alt.X(f"{low}:Q", axis=_amounts(form))
         return effects.mark_rule(strokeWidth=width, opacity=opacity, strokeCap="round").encode(
             x=x, x2=alt.X2(f"{high}:Q"), y=name, color=_COLOUR
         )
@@ -178,7 +178,7 @@ def _forest(form: str) -> dict[str, Any]:
 def _curve(form: str) -> dict[str, Any]:
     """Effects so far by the end of each day, with the interval that allows for looking."""
     x = _interval(bandPosition=0.5)
-    axis = alt.Axis(title=None, format=form, tickCount=5)
+    axis = _amounts(form)
     zero = _data("one").mark_rule(strokeDash=[3, 3], opacity=0.6).encode(y=alt.datum(0))
     band = (
         _data("effects")
