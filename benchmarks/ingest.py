@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measure import BIN, ROOT, Figures, Spent, pairs, process_pairs, run, seconds, spent
+from measure import BIN, ROOT, Figures, Spent, process_pairs, run, seconds, spent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -186,12 +186,20 @@ def _against_bare(
         return spent([BIN / "flagmart", "ingest", source], data, address)
 
     with _environment(address):
-        read = pairs(
-            lambda: seconds(_WORK[f"read-{source}"]),
-            lambda: seconds(_WORK[f"bare-{source}"]),
+        read = process_pairs(
+            lambda: _spent_here(_WORK[f"read-{source}"]),
+            lambda: _spent_here(_WORK[f"bare-{source}"]),
             runs,
         )
+    # one process has one peak
+    del read["ours_mb"], read["rival_mb"]
     return read, process_pairs(landed, bare, runs)
+
+
+def _spent_here(work: Callable[[], None]) -> Spent:
+    before = _cpu_s(os.getpid())
+    wall = seconds(work)
+    return Spent(wall, _cpu_s(os.getpid()) - before, 0)
 
 
 def _read(store: Store) -> None:
