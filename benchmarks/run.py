@@ -59,7 +59,7 @@ AT_MOST = {
 
 
 def tell(name: str, figures: Figures) -> None:
-    """One line of the table, as soon as its part is measured: all take hours."""
+    """One line of the table, as soon as its part is measured: all parts take hours."""
     if "absent" in figures:
         print(f"{name}: not measured, there is no {figures['absent']}", file=sys.stderr)
         return

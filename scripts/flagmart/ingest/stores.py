@@ -98,7 +98,7 @@ class Reading:
     expected: int
     """How many rows come, as the store counted them in the same snapshot.
 
-    A store without snapshots raises it where rows come that were not there yet.
+    A store without snapshots mends it where rows came or went since they were counted.
     """
     rows: Iterator[Rows]
 

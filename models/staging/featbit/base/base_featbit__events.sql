@@ -1,5 +1,5 @@
 {#- ClickHouse puts the steps below together into one, and then works out what is asked for in several branches for all
-    rows: a fifth of the time -#}
+    rows: a sixth of the time -#}
 {{
     config(
         materialized="incremental",
