@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from flagmart.report.documents import page_of
 from support.browser import browser
@@ -49,6 +50,9 @@ EXPERIMENT = (
 END_OF_MARCH = datetime(2026, 3, 30, tzinfo=UTC)
 """The clock of every run: all events are past by then, and the experiment is over."""
 PAGES = ("index", "experiments", "health", "deliveries", Path(page_of(HOSTILE)).stem)
+
+
+expect.set_options(timeout=30_000)
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,11 @@ def address(site: Site, page: str, **chosen: str) -> str:
 
 
 def drawn(page: Page) -> None:
-    """Wait until every chart in sight is there."""
-    page.wait_for_function(
-        "[...document.querySelectorAll('.chart')].every((one) => one.querySelector('svg'))"
-    )
+    """Wait until every chart in sight is there.
+
+    By its selector: a page's policy forbids the eval with which Playwright asks a function again.
+    """
+    expect(page.locator(".chart:not(:has(svg))")).to_have_count(0)
 
 
 def cells(page: Page, table: str) -> list[list[str]]:
@@ -177,9 +182,7 @@ def test_a_page_is_as_wide_as_its_window(site: Site, chromium: Browser) -> None:
             for width in (1280, 768, 360):
                 one.page.set_viewport_size({"width": width, "height": 900})
                 # charts follow the window a moment later
-                one.page.wait_for_function(
-                    "(width) => document.documentElement.scrollWidth === width", arg=width
-                )
+                expect(one.page.locator("html")).to_have_js_property("scrollWidth", width)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -235,10 +238,8 @@ def _evaluations_are(page: Page, right: Expected) -> None:
     assert number(page.inner_text("#users-total")) == right.any_different_users
     assert f" against {right.before:,} before)" in said
     # a bar for each that is not zero, and one that is hatched
-    page.wait_for_function(
-        "(count) => [...document.querySelectorAll('#chart .mark-rect')][0]"
-        "?.querySelectorAll('path').length === count",
-        arg=sum(len(values) for values in right.evaluations.values()),
+    expect(page.locator("#chart .mark-rect").first.locator("path")).to_have_count(
+        sum(len(values) for values in right.evaluations.values())
     )
     has_last = any(values[-1] for values in right.evaluations.values())
     assert bool(page.evaluate(HATCHED)) == (right.is_partial and has_last)
