@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pymongo.collection import Collection
 
 from flagmart.errors import FlagmartError
 from flagmart.ingest import files, mongodb_store
-from flagmart.ingest.mongodb_store import connected
+from flagmart.ingest.mongodb_store import MongoStore, connected
 from flagmart.ingest.stores import Bounds, StoreReport, ingest
 from flagmart.settings import DataFolder
 from support import network
@@ -269,6 +270,40 @@ def test_the_reads_are_bounded_whatever_the_ids_and_clocks(
                 expected
             )
     assert place.ingest().total("landed") == 250
+
+
+def test_documents_that_come_and_go_after_the_plan_are_no_answer_that_was_cut_off(
+    place: Place,
+) -> None:
+    place.events.insert_many([document(START) for _ in range(10)])
+    with connected() as store:
+        [chunk] = store.plan(Bounds(), {}).chunks
+
+        def read() -> tuple[int, int]:
+            with store.read(chunk, None) as reading:
+                came = sum(rows.num_rows for rows, _ in reading.rows)
+            return came, reading.expected
+
+        assert chunk.rows == 10
+        assert read() == (10, 10)
+        place.events.delete_one({})
+        assert read() == (9, 9)
+        place.events.insert_many([document(START) for _ in range(3)])
+        assert read() == (12, 12)
+
+
+def test_an_answer_that_was_cut_off_is_seen(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongodb_store, "_BATCH", 7)
+    place.events.insert_many([document(START) for _ in range(20)])
+    whole = MongoStore._batches
+
+    def cut(self: MongoStore, name: str, *asked: Any) -> Iterator[Any]:
+        return islice(whole(self, name, *asked), 2)
+
+    monkeypatch.setattr(MongoStore, "_batches", cut)
+    with pytest.raises(FlagmartError, match=r"14 of 20 rows of Events came, then the stream ended"):
+        place.ingest()
+    assert not runs(place.data)
 
 
 def test_without_the_index_what_is_new_is_found_all_the_same(place: Place) -> None:

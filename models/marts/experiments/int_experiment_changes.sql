@@ -31,9 +31,7 @@ touched as (
     from {{ ref("int_experiment_exposures") }} as exposed
     inner join experiments on exposed.digest = experiments.digest
     where
-        exposed.ingested_at > experiments.read_until
-        -- the same for all, so that what every experiment has read is not looked at
-        and exposed.ingested_at > (select min(known.read_until) from experiments as known)
+        {{ flagmart.is_unread("exposed.ingested_at") }}
     union distinct
     select
         experiments.experiment_no as touched_no,
@@ -51,8 +49,7 @@ touched as (
     where
         metrics.occurred_at >= experiments.starts_at
         and metrics.occurred_at < experiments.ends_at
-        and metrics.ingested_at > experiments.read_until
-        and metrics.ingested_at > (select min(known.read_until) from experiments as known)
+        and {{ flagmart.is_unread("metrics.ingested_at") }}
         and (experiments.id_type = '' or units.unit_id is not null)
 ),
 

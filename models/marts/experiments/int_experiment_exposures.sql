@@ -31,36 +31,25 @@ new_evaluations as (
         evaluations.send_to_experiment
         and evaluations.occurred_at >= experiments.starts_at
         and evaluations.occurred_at < experiments.ends_at
-        and evaluations.ingested_at > experiments.read_until
-        -- the same for all, so that what every experiment has read is not looked at
-        and evaluations.ingested_at > (select min(known.read_until) from experiments as known)
+        and {{ flagmart.is_unread("evaluations.ingested_at") }}
 ),
 
 {% if is_incremental() %}
--- of nearly all the instant alone says that they are not the first; what is left is looked at in full
-user_instants as (
+unit_evaluations as (
     select
-        experiment_no as new_no,
-        user_key as new_user_key,
-        variation_id as new_variation_id,
-        min(occurred_at) as first_at
+        new_evaluations.experiment_no as new_no,
+        new_evaluations.user_key as new_user_key,
+        coalesce(units.unit_id, new_evaluations.user_key) as new_unit_id,
+        new_evaluations.variation_id,
+        new_evaluations.occurred_at,
+        new_evaluations.event_id,
+        new_evaluations.ingested_at
     from new_evaluations
-    group by experiment_no, user_key, variation_id
-),
-
-unit_instants as (
-    select
-        user_instants.new_no,
-        user_instants.new_user_key,
-        user_instants.new_variation_id,
-        user_instants.first_at,
-        coalesce(units.unit_id, user_instants.new_user_key) as new_unit_id
-    from user_instants
-    inner join experiments on user_instants.new_no = experiments.experiment_no
+    inner join experiments on new_evaluations.experiment_no = experiments.experiment_no
     left join {{ ref("int_user_units") }} as units
         on
             experiments.id_type = units.id_type
-            and user_instants.new_user_key = units.user_key
+            and new_evaluations.user_key = units.user_key
     where experiments.id_type = '' or units.unit_id is not null
 ),
 
@@ -75,41 +64,35 @@ numbered as (
     inner join experiments on kept.digest = experiments.digest
 ),
 
+-- of nearly all the instant alone says that they are not the first; what is left is looked at in full
 perhaps_first as (
     select
-        unit_instants.new_no,
-        unit_instants.new_user_key,
-        unit_instants.new_variation_id,
-        max(case when numbered.kept_no is null then 0 else 1 end) as is_kept
-    from unit_instants
+        unit_evaluations.new_no as experiment_no,
+        unit_evaluations.new_user_key as user_key,
+        unit_evaluations.variation_id,
+        unit_evaluations.occurred_at,
+        unit_evaluations.event_id,
+        unit_evaluations.ingested_at,
+        case when numbered.kept_no is null then 0 else 1 end as is_kept
+    from unit_evaluations
     left join numbered
         on
-            unit_instants.new_no = numbered.kept_no
-            and unit_instants.new_unit_id = numbered.kept_unit_id
-            and unit_instants.new_variation_id = numbered.kept_variation_id
-    where numbered.kept_no is null or unit_instants.first_at <= numbered.kept_at
-    group by unit_instants.new_no, unit_instants.new_user_key, unit_instants.new_variation_id
+            unit_evaluations.new_no = numbered.kept_no
+            and unit_evaluations.new_unit_id = numbered.kept_unit_id
+            and unit_evaluations.variation_id = numbered.kept_variation_id
+    where numbered.kept_no is null or unit_evaluations.occurred_at <= numbered.kept_at
 ),
 
 {% endif %}
 user_firsts as (
     select
-        new_evaluations.experiment_no,
-        new_evaluations.user_key,
-        new_evaluations.variation_id,
-        {{ "max(perhaps_first.is_kept)" if is_incremental() else "0" }} as is_kept,
-        {{ flagmart.earliest_event(
-            "new_evaluations.occurred_at", "new_evaluations.event_id", "new_evaluations.ingested_at"
-        ) }} as first_event
-    from new_evaluations
-    {% if is_incremental() %}
-        inner join perhaps_first
-            on
-                new_evaluations.experiment_no = perhaps_first.new_no
-                and new_evaluations.user_key = perhaps_first.new_user_key
-                and new_evaluations.variation_id = perhaps_first.new_variation_id
-    {% endif %}
-    group by new_evaluations.experiment_no, new_evaluations.user_key, new_evaluations.variation_id
+        experiment_no,
+        user_key,
+        variation_id,
+        {{ "max(is_kept)" if is_incremental() else "0" }} as is_kept,
+        {{ flagmart.earliest_event("occurred_at", "event_id", "ingested_at") }} as first_event
+    from {{ "perhaps_first" if is_incremental() else "new_evaluations" }}
+    group by experiment_no, user_key, variation_id
 ),
 
 unit_firsts as (

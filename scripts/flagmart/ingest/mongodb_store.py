@@ -1,7 +1,8 @@
 """FeatBit's MongoDB: the collection `Events`, and v6's two.
 
-`Events` keeps no arrival time and has no index on time alone. A collection is read whole in ranges
-of `_id`, found by walking through its index. What is new is found by the client's clock, through
+`Events` keeps no arrival time and has no index on time alone. A collection is read whole: a large
+one in ranges of `_id`, found by walking through its index. What is new is found by the client's
+clock, through
 the index FeatBit makes, {event, env_id, distinct_id, timestamp}: its few beginnings are asked for,
 and of each only the window is read. Where that index is missing, each run reads all documents.
 
@@ -118,6 +119,8 @@ class _Part:
 
     source: _Source
     filter: Mapping[str, Any]
+    is_counted: bool = True
+    """Whether the chunk's rows are those of the filter, as they were planned."""
 
 
 class MongoStore:
@@ -179,9 +182,7 @@ class MongoStore:
         source = part.source
         with self._named():
             if wanted is None:
-                counted = self._collection(source.name).count_documents(
-                    part.filter, maxTimeMS=_PATIENCE_MS
-                )
+                counted = chunk.rows if part.is_counted else self._count(source, part.filter)
                 filters: Sequence[Mapping[str, Any]] = (part.filter,)
             else:
                 counted = wanted.num_rows
@@ -262,6 +263,9 @@ class MongoStore:
                     # there is no snapshot, so what came meanwhile is read, too
                     reading.expected = max(reading.expected, came)
                     yield _landing_rows(source, documents)
+            if came < reading.expected:
+                # some went since they were counted, or the answer was cut off: a new count tells
+                reading.expected = max(came, sum(self._count(source, asked) for asked in filters))
 
     def _batches(
         self, name: str, asked: Mapping[str, Any], projection: Mapping[str, int] | None
@@ -279,7 +283,11 @@ class MongoStore:
                     yield list(map(_decoded, _split(answer)))
 
     def _ranges(self, source: _Source, asked: Mapping[str, Any]) -> Iterator[Chunk]:
-        """The collection cut by `_id`, each part bounded, whatever ids it has."""
+        """The collection, cut by `_id` where it is large, whatever ids it has."""
+        size = self._size(source)
+        if size <= CHUNK_ROWS:
+            yield Chunk(source.name, size, _Part(source, asked, is_counted=not asked))
+            return
         collection = self._collection(source.name)
         # comparing finds only what has the type of its operand
         for lowest in ("", ObjectId("0" * 24)):
@@ -297,9 +305,10 @@ class MongoStore:
                     bound = {**bound, "$lt": following[0]["_id"]}
                     rows = CHUNK_ROWS
                 else:
-                    rows = collection.count_documents({"_id": bound}, maxTimeMS=_PATIENCE_MS)
+                    rows = self._count(source, {"_id": bound})
                 # the last part has no end, since the collection may grow meanwhile
-                yield Chunk(source.name, rows, _Part(source, {"_id": bound, **asked}))
+                part = _Part(source, {"_id": bound, **asked}, is_counted=not asked)
+                yield Chunk(source.name, rows, part)
                 if not following:
                     break
                 first = following[0]["_id"]
@@ -349,6 +358,12 @@ class MongoStore:
         yield from self._halved(source, some, start, middle, earlier)
         # asked anew, since what is counted may have grown
         yield from self._halved(source, some, middle, end)
+
+    def _size(self, source: _Source) -> int:
+        """Documents of the collection as its statistics have them, of all shards; none is read."""
+        asked = [{"$collStats": {"count": {}}}]
+        found = self._collection(source.name).aggregate(asked, maxTimeMS=_PATIENCE_MS)
+        return sum(one["count"] for one in found)
 
     def _count(self, source: _Source, asked: Mapping[str, Any]) -> int:
         return self._collection(source.name).count_documents(asked, maxTimeMS=_PATIENCE_MS)
