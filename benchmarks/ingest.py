@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -65,6 +64,7 @@ def on_mongodb(folder: Path, events: int, runs: int) -> dict[str, Figures]:
     The server is FerretDB on SQLite: what a page costs it tells nothing of MongoDB. Processor time
     is the client's alone.
     """
+    from support.featbit_mongodb import load
     from support.mongodb_server import INDEX, mongodb_server
 
     source = folder / "events.jsonl"
@@ -74,8 +74,7 @@ def on_mongodb(folder: Path, events: int, runs: int) -> dict[str, Figures]:
         collection = client["featbit"]["Events"]
         collection.create_index(INDEX)
         with source.open(encoding="utf-8") as lines:
-            while some := list(islice(lines, LOADED_AT_ONCE)):
-                collection.insert_many(list(map(_document, some)))
+            load(collection, lines)
         source.unlink()
         if client.address is None:
             sys.exit("the server has no address")
@@ -154,17 +153,6 @@ POSTGRES, MONGODB = "FLAGMART_POSTGRES_URL", "FLAGMART_MONGODB_URL"
 CLICKHOUSE = "FLAGMART_FEATBIT_CLICKHOUSE"
 CLICKHOUSE_PASSWORD = "DBT_ENV_SECRET_FEATBIT_CLICKHOUSE_PASSWORD"
 LOADED_AT_ONCE = 5_000
-
-
-def _document(line: str) -> dict[str, Any]:
-    """An event as FeatBit writes it to MongoDB."""
-    event = json.loads(line)
-    return {
-        "_id": event["uuid"],
-        **{name: event[name] for name in ("distinct_id", "env_id", "event")},
-        "properties": json.loads(event["properties"]),
-        "timestamp": datetime.fromtimestamp(event["timestamp"] / 1_000_000, UTC),
-    }
 
 
 def _against_bare(

@@ -34,7 +34,7 @@ from support.featbit_cluster import DATABASE, UNREADABLE, cluster, make_distribu
 from support.featbit_postgres import load as load_postgres
 from support.featbit_postgres import make_events as make_postgres_events
 from support.landed import ENV, ids, rejects, rows, runs
-from support.living_store import killed_ingests
+from support.living_store import came_of, killed_ingests
 from support.postgres_server import postgres_server
 from support.short_answers import short_answers
 
@@ -185,20 +185,14 @@ def test_rows_that_come_and_go_after_the_plan_are_no_stream_that_broke_off(place
     gone, *_ = put(place, *[day] * 10)
     with connected() as store:
         [chunk] = store.plan(Bounds(), {}).chunks
-
-        def read() -> tuple[int, int]:
-            with store.read(chunk, None) as reading:
-                came = sum(rows.num_rows for rows, _ in reading.rows)
-            return came, reading.expected
-
-        assert read() == (10, 10)
+        assert came_of(store, chunk) == (10, 10)
         place.run(
             f"alter table {{database}}.events delete where uuid = '{gone}' "
             "settings mutations_sync = 1"
         )
-        assert read() == (9, 9)
+        assert came_of(store, chunk) == (9, 9)
         put(place, *[day] * 3)
-        assert read() == (12, 12)
+        assert came_of(store, chunk) == (12, 12)
 
 
 def test_an_event_that_stands_there_twice_lands_once(place: Place) -> None:

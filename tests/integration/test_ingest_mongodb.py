@@ -27,8 +27,12 @@ from flagmart.ingest.mongodb_store import MongoStore, connected
 from flagmart.ingest.stores import Bounds, StoreReport, ingest
 from flagmart.settings import DataFolder
 from support import network
+from support.command import START as NOW
+from support.dbt_project import build
+from support.event_stream import STAGING, staged, stream, under_other_ids
+from support.featbit_mongodb import load
 from support.landed import ENV, ids, rejects, rows, runs
-from support.living_store import killed_ingests
+from support.living_store import came_of, killed_ingests
 from support.mongodb_server import INDEX, Client, mongodb_server
 
 FACTS = (
@@ -182,6 +186,24 @@ def test_what_lands_is_what_lands_from_mongoexport(place: Place, tmp_path: Path)
     assert place.landed_ids() == place.source_ids()
 
 
+def test_the_same_stream_gives_the_same_staging_rows_as_from_a_file(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLAGMART_NOW", NOW.isoformat())
+    path = stream(tmp_path, 2_000)
+    with path.open() as lines:
+        load(place.events, lines)
+    assert place.ingest().total("landed") == 2_004
+    files.ingest([under_other_ids(path)], DataFolder(place.data))
+    build("--select", "base_featbit__events", *STAGING, data=place.data)
+    for view in STAGING:
+        from_store, from_file = (
+            staged(place.data, view, other_ids=is_from_file) for is_from_file in (False, True)
+        )
+        assert from_store
+        assert from_store == from_file
+
+
 def test_v6_lands_as_from_mongoexport(place: Place, tmp_path: Path) -> None:
     at = datetime(2026, 10, 2, 7, 51, 24, 326_000, tzinfo=UTC)
     known = {"envId": ENV, "userKey": "ü\t1", "createdAt": at + timedelta(seconds=2)}
@@ -278,18 +300,20 @@ def test_documents_that_come_and_go_after_the_plan_are_no_answer_that_was_cut_of
     place.events.insert_many([document(START) for _ in range(10)])
     with connected() as store:
         [chunk] = store.plan(Bounds(), {}).chunks
-
-        def read() -> tuple[int, int]:
-            with store.read(chunk, None) as reading:
-                came = sum(rows.num_rows for rows, _ in reading.rows)
-            return came, reading.expected
-
         assert chunk.rows == 10
-        assert read() == (10, 10)
+        assert came_of(store, chunk) == (10, 10)
         place.events.delete_one({})
-        assert read() == (9, 9)
+        assert came_of(store, chunk) == (9, 9)
         place.events.insert_many([document(START) for _ in range(3)])
-        assert read() == (12, 12)
+        assert came_of(store, chunk) == (12, 12)
+
+
+def test_a_server_without_statistics_counts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongodb_store, "_STATISTICS", [{"$noSuchStage": {}}])
+    place.events.insert_many([document(START) for _ in range(10)])
+    with connected() as store:
+        assert [chunk.rows for chunk in store.plan(Bounds(), {}).chunks] == [10]
+    assert place.ingest().total("landed") == 10
 
 
 def test_an_answer_that_was_cut_off_is_seen(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from flagmart.ingest.stores import Chunk, Store
+
 _PAUSE = 0.02
 _BURSTS_BEFORE = 20
 _KILLS = 3
@@ -92,3 +94,10 @@ def killed_ingests(
         assert process.returncode in (0, -signal.SIGKILL), said
         yield killed
     writer.stop()
+
+
+def came_of(store: Store, chunk: Chunk) -> tuple[int, int]:
+    """How many rows of a chunk come, and how many of it the store says there are."""
+    with store.read(chunk, None) as reading:
+        came = sum(rows.num_rows for rows, _ in reading.rows)
+    return came, reading.expected

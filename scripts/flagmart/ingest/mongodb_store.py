@@ -72,6 +72,8 @@ _LOOKED_AT = 20
 """Documents whose fields are looked at to tell a collection that is not known."""
 _PATIENCE_MS = 900_000
 """How long one query may take: no part takes minutes."""
+_STATISTICS: list[dict[str, Any]] = [{"$collStats": {"count": {}}}]
+"""Asks how many documents each shard has of a collection."""
 
 _KEY = "key"
 """The column of ids beside the event's own: `_id` as text, an ObjectId after `_OBJECT`."""
@@ -360,10 +362,14 @@ class MongoStore:
         yield from self._halved(source, some, middle, end)
 
     def _size(self, source: _Source) -> int:
-        """Documents of the collection as its statistics have them, of all shards; none is read."""
-        asked = [{"$collStats": {"count": {}}}]
-        found = self._collection(source.name).aggregate(asked, maxTimeMS=_PATIENCE_MS)
-        return sum(one["count"] for one in found)
+        """Documents of the collection as its statistics have them; none is read."""
+        collection = self._collection(source.name)
+        try:
+            found = list(collection.aggregate(_STATISTICS, maxTimeMS=_PATIENCE_MS))
+        except errors.OperationFailure:
+            # not every server has them, nor every user the right; for this some read all documents
+            return collection.estimated_document_count(maxTimeMS=_PATIENCE_MS)
+        return sum(shard["count"] for shard in found)
 
     def _count(self, source: _Source, asked: Mapping[str, Any]) -> int:
         return self._collection(source.name).count_documents(asked, maxTimeMS=_PATIENCE_MS)
