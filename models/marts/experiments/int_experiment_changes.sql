@@ -61,7 +61,6 @@ exposures as (
         exposed.unit_id,
         exposed.variation_id,
         exposed.first_exposed_at,
-        exposed.first_event_id,
         exposed.ingested_at
     from {{ ref("int_experiment_exposures") }} as exposed
     inner join experiments on exposed.digest = experiments.digest
@@ -159,8 +158,7 @@ sights as (
         directions.direction,
         exposures.unit_id,
         exposures.variation_id,
-        exposures.first_exposed_at,
-        exposures.first_event_id
+        exposures.first_exposed_at
     from exposures
     cross join directions
     {% if is_incremental() %}
@@ -188,7 +186,7 @@ variation_sights as (
         sights.direction,
         sights.unit_id,
         sights.variation_id,
-        min({{ flagmart.row_of(["sights.first_exposed_at", "sights.first_event_id"]) }}) as first_sight
+        min(sights.first_exposed_at) as first_at
     from sights
     inner join first_sights
         on
@@ -204,19 +202,63 @@ crossings as (
         experiment_no,
         direction,
         unit_id,
-        {{ flagmart.smallest_two(flagmart.row_of(["first_sight", "variation_id"])) }} as first_two
+        {{ flagmart.smallest_two(flagmart.row_of(["first_at", "variation_id"])) }} as first_two
     from variation_sights
     group by experiment_no, direction, unit_id
 ),
 
+-- of sights in one instant that with the smallest id is the first; ids are read only where a unit's first two are such
+tied as (
+    select
+        experiments.digest as tied_digest,
+        experiments.read_until as tied_read_until,
+        crossings.experiment_no as tied_no,
+        crossings.direction as tied_direction,
+        crossings.unit_id as tied_unit_id,
+        {{ flagmart.part_of("crossings.first_two[1]", 1) }} as tied_at
+    from crossings
+    inner join experiments on crossings.experiment_no = experiments.experiment_no
+    where {{ flagmart.part_of("crossings.first_two[1]", 1) }} = {{ flagmart.part_of("crossings.first_two[2]", 1) }}
+),
+
+first_of_tied as (
+    select
+        tied.tied_no,
+        tied.tied_direction,
+        tied.tied_unit_id,
+        min({{ flagmart.row_of(["exposed.first_event_id", "exposed.variation_id"]) }}) as first_id
+    from {{ ref("int_experiment_exposures") }} as exposed
+    inner join tied
+        on
+            exposed.digest = tied.tied_digest
+            and exposed.unit_id = tied.tied_unit_id
+            and exposed.first_exposed_at = tied.tied_at
+    where tied.tied_direction = 1 or exposed.ingested_at <= tied.tied_read_until
+    group by tied.tied_no, tied.tied_direction, tied.tied_unit_id
+),
+
+untied as (
+    select
+        tied_no,
+        tied_direction,
+        tied_unit_id,
+        {{ flagmart.part_of("first_id", 2) }} as untied_variation_id
+    from first_of_tied
+),
+
 crossed as (
     select
-        experiment_no,
-        direction,
-        unit_id,
-        {{ flagmart.part_of("first_two[1]", 2) }} as first_variation_id,
-        cast({{ flagmart.part_of(flagmart.part_of("first_two[2]", 1), 1) }} as date) as crossed_on
+        crossings.experiment_no,
+        crossings.direction,
+        crossings.unit_id,
+        coalesce(untied.untied_variation_id, {{ flagmart.part_of("crossings.first_two[1]", 2) }}) as first_variation_id,
+        cast({{ flagmart.part_of("crossings.first_two[2]", 1) }} as date) as crossed_on
     from crossings
+    left join untied
+        on
+            crossings.experiment_no = untied.tied_no
+            and crossings.direction = untied.tied_direction
+            and crossings.unit_id = untied.tied_unit_id
 ),
 
 units as (
