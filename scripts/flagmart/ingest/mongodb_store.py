@@ -2,9 +2,9 @@
 
 `Events` keeps no arrival time and has no index on time alone. A collection is read whole: a large
 one in ranges of `_id`, found by walking through its index. What is new is found by the client's
-clock, through
-the index FeatBit makes, {event, env_id, distinct_id, timestamp}: its few beginnings are asked for,
-and of each only the window is read. Where that index is missing, each run reads all documents.
+clock, through the index FeatBit makes, {event, env_id, distinct_id, timestamp}: its few beginnings
+are asked for, and of each only the window is read. Where that index is missing, each run reads all
+documents.
 
 An event's id is `_id`, or `id` where an older service left an ObjectId for `_id`.
 """
