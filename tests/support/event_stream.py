@@ -10,13 +10,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from support.command import FLAGMART
-from support.dbt_project import query
+from support.dbt_project import build, query
 from support.landed import ENV
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-STAGING = (
+_STAGING = (
     "stg_featbit__flag_evaluations",
     "stg_featbit__metric_events",
     "stg_featbit__rejected_events",
@@ -66,7 +66,23 @@ def under_other_ids(path: Path) -> Path:
     return renamed
 
 
-def staged(
+def both_halves_are_staged_alike(data: Path, *, without: str = "") -> None:
+    """Build the staging views: what landed `under_other_ids` gave the rows that all else gave.
+
+    `without` names a column of events that one of both has not.
+    """
+    build("--select", "base_featbit__events", *_STAGING, data=data)
+    for view in _STAGING:
+        # rejects do not have it
+        left_out = "" if view == _STAGING[-1] else without
+        these, those = (
+            _staged(data, view, other_ids=other, without=left_out) for other in (False, True)
+        )
+        assert these
+        assert these == those
+
+
+def _staged(
     data: Path, view: str, *, other_ids: bool, without: str = ""
 ) -> Counter[tuple[str, ...]]:
     """Rows of a staging view without their ids, of either half; `without` names more columns."""
