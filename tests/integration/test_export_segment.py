@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flagmart.delivery.ledger import Ledger, Target
+from flagmart.delivery.sending import UNDER_WAY
 from flagmart.destinations import segment
 from support.export_project import KEY, ExportProject
 from support.segment_server import BATCH_SCHEMA, Answer, SegmentServer, running, split
@@ -113,8 +114,8 @@ def test_killed_in_the_middle_every_id_arrives_and_repeats_are_equal(
     project.build(rows=40_000)
     server.delay = 0.05
     process = project.start("export", NAME)
-    # eight are in flight at once: the tenth comes only after one was answered and recorded
-    while process.poll() is None and len(server.taken) < 10:
+    # so many are under way at once: the next but one comes only after one was recorded
+    while process.poll() is None and len(server.taken) < UNDER_WAY + 2:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -129,9 +130,9 @@ def test_killed_in_the_middle_every_id_arrives_and_repeats_are_equal(
     assert set(server.ids()) == set(every_id(project))
     expected = payloads(project)
     assert all(body == expected[message_id] for message_id, body in server.messages())
-    # only what was in flight when it died may come twice
+    # only what was under way when it died may come twice
     repeats = sum(count - 1 for count in server.ids().values())
-    assert repeats <= 8 * max(len(split(body)) for body in server.taken)
+    assert repeats <= UNDER_WAY * max(len(split(body)) for body in server.taken)
     assert project.export(NAME)[0]["outcome"] == "nothing new"
 
 

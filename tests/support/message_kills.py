@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from flagmart.delivery.sending import IN_FLIGHT
+from flagmart.delivery.sending import IN_FLIGHT, UNDER_WAY
 from support.hostility import NAME, acknowledged_ids
 from support.segment_server import split
 
@@ -27,7 +27,7 @@ _ROWS = 520
 def kill_while_sending(
     project: ExportProject, server: SegmentServer, *, kills: int, chance: random.Random
 ) -> int:
-    """How many messages came twice, each of them because it was in flight at a kill."""
+    """How many messages came twice, each of them because it was under way at a kill."""
     # a run gets at most twice as far as what is in flight before it is killed, mostly less
     batches = IN_FLIGHT * max(kills, 12)
     project.build(rows=batches * _ROWS)
@@ -48,7 +48,7 @@ def kill_while_sending(
         ours = server.taken[begun:]
         unrecorded = {name for body in ours for name, _ in split(body)}
         unrecorded -= set(acknowledged_ids(project))
-        assert len(unrecorded) <= IN_FLIGHT * max(len(split(body)) for body in ours)
+        assert len(unrecorded) <= UNDER_WAY * max(len(split(body)) for body in ours)
         in_flight.update(unrecorded)
     server.delay = 0.0
     (report,) = project.export(NAME)

@@ -25,9 +25,17 @@ from flagmart.destinations.endpoint import is_page
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
+    from aiohttp.abc import AbstractStreamWriter
+
+    from flagmart.delivery.spool import Body
     from flagmart.destinations.endpoint import Endpoint
 
 IN_FLIGHT = 8
+UNDER_WAY = 12
+"""Batches in flight, or answered and not recorded yet: all that a kill can send twice. With more of
+them than requests in flight, none of these waits for the disk."""
+_READ_BATCHES = 4
+"""At a time; as many lie ready beside those under way."""
 EXCERPT_CHARACTERS = 500
 _READ_BYTES = 4 * 1024 * 1024
 """Of an answer: room for a word on each of some thousand messages."""
@@ -117,30 +125,26 @@ async def send(
         batches: what to send.
         endpoint: where.
         patience: how often and how long to try.
-        record: called, in a thread, with what was just answered; the next requests of those who
-            sent it wait for it.
+        record: called, in a thread, with what was just answered; no batch is begun while twelve
+            are under way that it has not returned of.
         say: told when all have to wait for long.
     """
     sent = Sent()
     pause = SharedPause(patience, say)
     recorder = Recorder(record)
-    reading = asyncio.Lock()
-    read: deque[Batch] = deque()
+    ahead = _Ahead(batches, endpoint)
+    slots = asyncio.Semaphore(IN_FLIGHT)
 
-    async def following() -> Batch | None:
-        async with reading:
-            if not read:
-                # reading and unpacking hold up no request
-                read.extend(await asyncio.to_thread(list, islice(batches, IN_FLIGHT)))
-            return read.popleft() if read else None
-
-    async def deliver(session: aiohttp.ClientSession, batch: Batch) -> None:
+    async def deliver(session: aiohttp.ClientSession, batch: Batch, body: Body) -> None:
         parts = [batch]
         while parts and not pause.stopped.is_set():
             part = parts.pop()
-            result = _too_large(part, endpoint) or await _posted(
-                session, endpoint, part, patience, pause
-            )
+            if part is not batch:
+                body = part.body(endpoint)
+            result: _Result | None = _too_large(part, endpoint)
+            if result is None:
+                async with slots:
+                    result = await _posted(session, endpoint, part, body, patience, pause)
             if isinstance(result, _Fails):
                 # those in flight may still be answered; no new one starts
                 sent.failure = sent.failure or result.reason or None
@@ -167,13 +171,14 @@ async def send(
     async with _session(endpoint, patience) as session:
 
         async def work() -> None:
-            while not pause.stopped.is_set() and (batch := await following()) is not None:
-                await deliver(session, batch)
+            while not pause.stopped.is_set() and (following := await ahead.next()) is not None:
+                await deliver(session, *following)
 
         try:
-            await asyncio.gather(*(work() for _ in range(1 if endpoint.in_order else IN_FLIGHT)))
+            await asyncio.gather(*(work() for _ in range(1 if endpoint.in_order else UNDER_WAY)))
         finally:
             pause.stopped.set()  # where one failed, no other starts a request
+            await ahead.end()
     return sent
 
 
@@ -186,7 +191,7 @@ def post(
         async with _session(endpoint, patience) as session:
             pause = SharedPause(patience, say)
             try:
-                result = await _tried(session, endpoint, body, {}, 1, patience, pause)
+                result = await _tried(session, endpoint, (body,), {}, 1, patience, pause)
             except TryAgainError as error:
                 return Refusal(str(error), error.arrived)
         if isinstance(result, _Fails):
@@ -197,6 +202,48 @@ def post(
         return Refusal(f"{refused.reason}: {refused.answer}".removesuffix(": "), counts=False)
 
     return asyncio.run(once())
+
+
+class _Parts(aiohttp.Payload):
+    """A body sent piece after piece: joined before, or joined with the headers, it is copied."""
+
+    def __init__(self, body: Body) -> None:
+        super().__init__(body)
+        self._size = sum(len(piece) for piece in body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """See aiohttp."""
+        return b"".join(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """See aiohttp."""
+        for piece in self._value:
+            await writer.write(piece)
+
+
+class _Ahead:
+    """Batches with their bodies, read and joined in a thread while others are on their way."""
+
+    def __init__(self, batches: Iterator[Batch], endpoint: Endpoint) -> None:
+        self._joined = ((batch, batch.body(endpoint)) for batch in batches)
+        self._turn = asyncio.Lock()
+        self._read: deque[tuple[Batch, Body]] = deque()
+        self._coming = self._begun()
+
+    async def next(self) -> tuple[Batch, Body] | None:
+        """The next one; None when there is no other."""
+        async with self._turn:
+            if not self._read:
+                self._read.extend(await self._coming)
+                self._coming = self._begun()
+            return self._read.popleft() if self._read else None
+
+    async def end(self) -> None:
+        """Return when nobody reads any more."""
+        await asyncio.gather(self._coming, return_exceptions=True)
+
+    def _begun(self) -> asyncio.Task[list[tuple[Batch, Body]]]:
+        return asyncio.create_task(asyncio.to_thread(list, islice(self._joined, _READ_BATCHES)))
 
 
 class Recorder:
@@ -307,15 +354,15 @@ async def _posted(
     session: aiohttp.ClientSession,
     endpoint: Endpoint,
     batch: Batch,
+    body: Body,
     patience: Patience,
     pause: SharedPause,
 ) -> _Result:
-    """What became of a batch."""
-    body: bytes | memoryview = batch.body(endpoint)
+    """What became of a batch with this body."""
     further = endpoint.batch_headers(batch.key)
     if endpoint.gzip:
         # without the time, so that every attempt sends the same bytes
-        body = await asyncio.to_thread(gzip.compress, body, 6, mtime=0)
+        body = (await asyncio.to_thread(gzip.compress, b"".join(body), 6, mtime=0),)
     try:
         return await _tried(session, endpoint, body, further, len(batch.messages), patience, pause)
     except TryAgainError as error:
@@ -325,7 +372,7 @@ async def _posted(
 async def _tried(
     session: aiohttp.ClientSession,
     endpoint: Endpoint,
-    body: bytes | memoryview,
+    body: Body,
     further: Mapping[str, str],
     messages: int,
     patience: Patience,
@@ -358,18 +405,20 @@ async def _tried(
 async def _attempt(
     session: aiohttp.ClientSession,
     endpoint: Endpoint,
-    body: bytes | memoryview,
+    body: Body,
     further: Mapping[str, str],
     messages: int,
 ) -> _Result:
     signed = endpoint.sign()
-    known = replace(endpoint, secrets=(*endpoint.secrets, *_telling(signed)))
+    known = endpoint
+    if signed:
+        known = replace(endpoint, secrets=(*endpoint.secrets, *_telling(signed)))
     try:
         # a redirect would carry the key to another host
         async with session.request(
             endpoint.method,
             endpoint.url,
-            data=body,
+            data=_Parts(body),
             headers={**further, **signed},
             allow_redirects=False,
         ) as answer:
