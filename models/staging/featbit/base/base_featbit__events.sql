@@ -73,7 +73,7 @@ named as (
 with_user_text as (
     select
         *,
-        {{ flagmart.json_object_text("coalesce(named_user, '')") }} as user_text
+        {{ flagmart.json_object_text("named_user") }} as user_text
     from named
 ),
 
