@@ -17,7 +17,7 @@ from flagmart.delivery.report import Outcome, Report
 from flagmart.delivery.store import meant
 from flagmart.destinations.days import day_in
 from flagmart.errors import FlagmartError
-from flagmart.warehouse.protocol import NO_DAY, Hints
+from flagmart.warehouse.protocol import NO_DAY, hints_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -381,7 +381,9 @@ def compare(
     allow_shrink: bool,
 ) -> tuple[list[PartitionFigures], Plan]:
     """The relation's days as the layout tells them apart, and what `plan` makes of them."""
-    present = built.warehouse.partitions(delivery.relation, layout.day_column, layout.newest_column)
+    present = built.warehouse.partitions(
+        delivery.relation, layout.day_column, layout.newest_column, layout.date_column
+    )
     return present, plan(
         present,
         standing,
@@ -429,15 +431,14 @@ def look(
         wanted = [figures.day for figures in group]
         hints = None
         if layout.newest_column is not None:
-            oldest, newest = min(f.oldest for f in group), max(f.newest for f in group)
-            hints = Hints(layout.newest_column, oldest, newest, layout.date_column)
+            hints = hints_of(group, layout.newest_column, layout.date_column)
         batches = warehouse.rows_of_days(
             delivery.relation, columns, layout.order, wanted, layout.day_column, hints
         )
         with closing(batches):
             rows = batches if see is None else _seen(batches, see)
             found = list(write_days(rows, layout, spool, str(delivery.relation)))
-        _refuse_other_rows(delivery, layout, group, found)
+        _refuse_other_rows(delivery, group, found)
         return found
 
     done = 0
@@ -458,17 +459,16 @@ def _seen(
 
 
 def _refuse_other_rows(
-    delivery: Delivery, layout: Layout, group: list[PartitionFigures], found: list[Written]
+    delivery: Delivery, group: list[PartitionFigures], found: list[Written]
 ) -> None:
     """See that the rows read are those that were counted."""
     rows = {written.day: written.rows for written in found}
     for figures in group:
         if rows.get(figures.day, 0) != figures.rows:
-            near = f", {layout.date_column} is within a day of it" if layout.date_column else ""
             raise FlagmartError(
                 f"{delivery.relation} has {talk.plural(figures.rows, 'row')} of {figures.day} and "
-                f"gave {rows.get(figures.day, 0):,}; see that nothing else writes to it{near}, and "
-                "run the export again"
+                f"gave {rows.get(figures.day, 0):,}; see that nothing else writes to it, and run "
+                "the export again"
             )
 
 

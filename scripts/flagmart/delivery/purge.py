@@ -232,7 +232,9 @@ def _files(
         )
     known = book.partitions(target)
     standing = place.standing(known)
-    found = warehouse.partitions(delivery.relation, layout.day_column, layout.newest_column)
+    found = warehouse.partitions(
+        delivery.relation, layout.day_column, layout.newest_column, layout.date_column
+    )
     days = tuple(f for f in found if f.day in standing and standing[f.day].digest is not None)
     with ids.staged(number) as (see, settle):
         equal = [

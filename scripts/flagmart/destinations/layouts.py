@@ -70,7 +70,7 @@ class Layout:
     newest_column: str | None = "ingested_at"
     """Grows with what lands; None: nothing but its rows tells whether a day changed."""
     date_column: str | None = None
-    """A date within one of the row's day, by which an engine finds it; a relation may lack it."""
+    """Dates that are near to the row's day, by which an engine finds it; a relation may lack it."""
     reloads: bool = False
     """Whether a day is taken up once and a change of it by a rule: destinations/statsig.py."""
 

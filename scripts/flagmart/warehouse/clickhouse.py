@@ -17,7 +17,6 @@ from flagmart.warehouse import acknowledged as acknowledged_ids
 from flagmart.warehouse.clickhouse_client import Client, Parameters, connected, many, name
 from flagmart.warehouse.duckdb import MEMORY_LIMIT, MESSAGE_ROWS, set_variables
 from flagmart.warehouse.protocol import (
-    NEAR_DAYS,
     NO_DAY,
     Build,
     PartitionFigures,
@@ -153,12 +152,18 @@ class Reader:
         relation: Relation,
         day: str | None = "partition_on",
         newest: str | None = "ingested_at",
+        dates: str | None = None,
     ) -> list[PartitionFigures]:
         """See Warehouse."""
-        self._require(relation, [column for column in (day, newest) if column])
+        types = self._require(relation, [column for column in (day, newest) if column])
         bounds = "count(), null, null"
         if newest:
             bounds = f"count({name(newest)}), max({name(newest)}), min({name(newest)})"
+        if dates is not None and dates in types:
+            known = f"count({name(dates)}) = count()"
+            bounds += f", if({known}, minOrNull({name(dates)}), null), maxOrNull({name(dates)})"
+        else:
+            bounds += ", null, null"
         rows = self._client.rows(
             f"select {_day(day)} as day, count(), {bounds} "
             f"from {_table(relation)} as source group by day having count() > 0 order by day"
@@ -189,9 +194,9 @@ class Reader:
                 "between fromUnixTimestamp64Micro({oldest:Int64}, 'UTC') "
                 "and fromUnixTimestamp64Micro({newest:Int64}, 'UTC')"
             )
-        if hints is not None and hints.date_column is not None and hints.date_column in types:
-            near = {"first": min(days) - NEAR_DAYS, "last": max(days) + NEAR_DAYS}
-            parameters = {**parameters, **{key: day.isoformat() for key, day in near.items()}}
+        if hints is not None and hints.date_column is not None and hints.dates is not None:
+            ends = zip(("first", "last"), hints.dates, strict=True)
+            parameters = {**parameters, **{key: value.isoformat() for key, value in ends}}
             conditions.append(
                 f"source.{name(hints.date_column)} between {{first:Date32}} and {{last:Date32}}"
             )

@@ -13,7 +13,6 @@ import duckdb
 from flagmart.errors import FlagmartError
 from flagmart.warehouse import acknowledged as acknowledged_ids
 from flagmart.warehouse.protocol import (
-    NEAR_DAYS,
     NO_DAY,
     Build,
     PartitionFigures,
@@ -291,12 +290,18 @@ class DuckDB:
         relation: Relation,
         day: str | None = "partition_on",
         newest: str | None = "ingested_at",
+        dates: str | None = None,
     ) -> list[PartitionFigures]:
         """See Warehouse."""
-        self._require(relation, [column for column in (day, newest) if column])
+        present = self._require(relation, [column for column in (day, newest) if column])
         bounds = "count(*), null, null"
         if newest:
             bounds = f"count({_name(newest)}), max({_name(newest)}), min({_name(newest)})"
+        if dates is not None and dates in present:
+            known = f"count({_name(dates)}) = count(*)"
+            bounds += f", case when {known} then min({_name(dates)}) end, max({_name(dates)})"
+        else:
+            bounds += ", null, null"
         rows = self._rows(
             f"select {_day(day)}, count(*), {bounds} from {_table(relation)} group by 1 order by 1"
         )
@@ -320,8 +325,8 @@ class DuckDB:
         if hints is not None:
             variables |= {"oldest": hints.oldest, "newest": hints.newest}
             chosen += _between(hints.landed_column, "oldest", "newest")
-        if hints is not None and hints.date_column in self._columns(relation):
-            variables |= {"first": min(days) - NEAR_DAYS, "last": max(days) + NEAR_DAYS}
+        if hints is not None and hints.date_column and hints.dates:
+            variables |= {"first": hints.dates[0], "last": hints.dates[1]}
             chosen += _between(hints.date_column, "first", "last")
         return self._stream(
             f"""
@@ -469,7 +474,7 @@ class DuckDB:
         )
         return {name for (name,) in rows}
 
-    def _require(self, relation: Relation, columns: Sequence[str]) -> None:
+    def _require(self, relation: Relation, columns: Sequence[str]) -> set[str]:
         present = self._columns(relation)
         if not present:
             raise FlagmartError(f"{relation} is not in {self._path}; run `dbt build` first")
@@ -479,6 +484,7 @@ class DuckDB:
                 f"{relation} in {self._path} lacks {', '.join(missing)}; "
                 "mend the model and run `dbt build`"
             )
+        return present
 
     def _rows(self, statement: str, parameters: object = None) -> list[Any]:
         with closing(self._connection.cursor()) as cursor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flagmart.errors import FlagmartError
@@ -52,10 +52,8 @@ class PartitionFigures:
     """The largest `ingested_at` in it, UTC without zone."""
     oldest: datetime = LONG_AGO
     """The smallest."""
-
-
-NEAR_DAYS = timedelta(days=1)
-"""How far a day in any zone is from the UTC date of a moment in it."""
+    dates: tuple[date, date] | None = None
+    """The first and the last of the dates asked for; None where not every row has one."""
 
 
 @dataclass(frozen=True)
@@ -65,24 +63,41 @@ class Hints:
     landed_column: str
     oldest: datetime
     newest: datetime
-    date_column: str | None
-    """Within NEAR_DAYS of the day in every row; left aside where the relation has none."""
+    date_column: str | None = None
+    dates: tuple[date, date] | None = None
+    """The first and the last of that column, where it is known."""
+
+
+def hints_of(
+    days: Collection[PartitionFigures], landed_column: str, date_column: str | None
+) -> Hints:
+    """What the figures of these days tell; `date_column` is whose dates they hold."""
+    oldest = min(figures.oldest for figures in days)
+    newest = max(figures.newest for figures in days)
+    dates = [figures.dates for figures in days if figures.dates is not None]
+    if len(dates) < len(days):
+        return Hints(landed_column, oldest, newest)
+    ends = min(first for first, _ in dates), max(last for _, last in dates)
+    return Hints(landed_column, oldest, newest, date_column, ends)
 
 
 def partition_figures(
     relation: Relation, rows: Iterable[Sequence[Any]], day: str | None, newest: str | None
 ) -> list[PartitionFigures]:
-    """Figures from what an engine counted: day, rows, rows that landed sometime, newest, oldest.
+    """Figures from what an engine counted.
+
+    That is the day, rows, rows that landed sometime, newest, oldest, first date and last date.
 
     Raises:
         FlagmartError: a row without a day, or that never landed.
     """
     found = []
-    for value, count, landed, last, first in rows:
+    for value, count, landed, last, first, *dates in rows:
         if value is None or landed != count:
             missing = day if value is None else newest
             raise FlagmartError(f"{relation} has rows without {missing}; mend the model")
-        found.append(PartitionFigures(value, count, last or LONG_AGO, first or LONG_AGO))
+        known = (dates[0], dates[1]) if None not in dates else None
+        found.append(PartitionFigures(value, count, last or LONG_AGO, first or LONG_AGO, known))
     return found
 
 
@@ -138,10 +153,12 @@ class Warehouse(Protocol):
         relation: Relation,
         day: str | None = "partition_on",
         newest: str | None = "ingested_at",
+        dates: str | None = None,
     ) -> list[PartitionFigures]:
         """Figures of each value of `day`, in order; of all rows as one, on NO_DAY, without it.
 
-        Without `newest` it is LONG_AGO, as is the oldest.
+        Without `newest` it is LONG_AGO, as is the oldest. `dates` is a column of dates, which the
+        relation may lack.
 
         Raises:
             FlagmartError: one of the two columns holds a null.
