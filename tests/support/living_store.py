@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _PAUSE = 0.02
 _BURSTS_BEFORE = 20
 _KILLS = 3
+_MOST_BURSTS = 600
+"""Some 19,000 events. On a busy machine an ingest that reads more slowly than events are written, and
+the more slowly the more there are, would never come to its end."""
 
 
 class Writer(threading.Thread):
@@ -36,7 +39,9 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._over.wait(_PAUSE):
+            for _ in range(_MOST_BURSTS):
+                if self._over.wait(_PAUSE):
+                    break
                 self.burst()
         except Exception as error:
             self.failed = error
