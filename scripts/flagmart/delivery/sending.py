@@ -125,8 +125,8 @@ async def send(
         batches: what to send.
         endpoint: where.
         patience: how often and how long to try.
-        record: called, in a thread, with what was just answered; no batch is begun while twelve
-            are under way that it has not returned of.
+        record: called, in a thread, with what was just answered; a batch is under way until it
+            has returned, and no more than twelve are at a time.
         say: told when all have to wait for long.
     """
     sent = Sent()
