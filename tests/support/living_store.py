@@ -22,8 +22,8 @@ _PAUSE = 0.02
 _BURSTS_BEFORE = 20
 _KILLS = 3
 _MOST_BURSTS = 600
-"""Some 19,000 events. On a busy machine an ingest that reads more slowly than events are written, and
-the more slowly the more there are, would never come to its end."""
+"""Some 19,000 events. On a busy machine an ingest that reads more slowly than events are written,
+and the more slowly the more there are, would never come to its end."""
 
 
 class Writer(threading.Thread):
