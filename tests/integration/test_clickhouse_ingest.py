@@ -415,6 +415,28 @@ def test_a_heart_beats_while_a_run_is_open(place: Place, monkeypatch: pytest.Mon
     assert "landing_lock" not in place.tables()
 
 
+def test_a_lock_that_was_taken_for_a_dead_ones_is_given_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.land(lines(event(1)))
+    publish = Rejects.publish
+    lock, aside = (f"`{place.database}`.landing_lock{end}" for end in ("", "_aside"))
+
+    def give_back() -> None:
+        time.sleep(0.3)
+        place.client.command(f"rename table {aside} to {lock}")
+
+    def taken(of: Rejects) -> Path | None:
+        place.client.command(f"rename table {lock} to {aside}")
+        threading.Thread(target=give_back).start()
+        return publish(of)
+
+    monkeypatch.setattr(Rejects, "publish", taken)
+    place.land(lines(event(2)))
+    assert place.ids() == [event(n)["uuid"] for n in (1, 2)]
+    assert "landing_lock" not in place.tables()
+
+
 def test_who_lost_the_lock_lands_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.land(lines(event(1)))
     publish = Rejects.publish

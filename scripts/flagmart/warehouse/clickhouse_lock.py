@@ -13,6 +13,7 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ TABLE = "landing_lock"
 BEAT_SECONDS = 20.0
 DEAD_SECONDS = 120
 """Without a heartbeat for so long a holder counts as gone."""
+_LOOK_AGAIN_SECONDS = (0.1, 0.4, 1.5)
+"""For a lock that is missing: who took it for a dead holder's gives it back."""
 
 
 class Lock:
@@ -52,6 +55,11 @@ class Lock:
             FlagmartError: another writer took it over, because no heartbeat reached the server.
         """
         held = _holder(self._client, self._database)
+        for pause in _LOOK_AGAIN_SECONDS:
+            if held is not None:
+                break
+            time.sleep(pause)
+            held = _holder(self._client, self._database)
         if held is None or _facts(held[0]).get("token") != self._token:
             raise FlagmartError(
                 f"this run had no contact with {self._client.server} for too long and another "
@@ -82,9 +90,11 @@ def held(client: Client, database: str) -> Iterator[Lock]:
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(BEAT_SECONDS):
+        while True:
             with suppress(FlagmartError):  # the next one may come through; `confirm` has the say
                 lock.beat()
+            if over.wait(BEAT_SECONDS):
+                return
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -111,9 +121,7 @@ def _take(client: Client, database: str) -> Lock:
                 f"{locks.describe(comment)}; try again when it is done"
             )
         _take_away(client, database, comment)
-    lock = Lock(client, database, token)
-    lock.beat()
-    return lock
+    return Lock(client, database, token)
 
 
 def _made(client: Client, database: str, facts: str) -> bool:
@@ -177,10 +185,9 @@ def _take_away(client: Client, database: str, comment: str) -> None:
         "where database = {database:String} and name = {table:String}",
         {"database": database, "table": aside},
     )
-    if renamed != comment:
-        # another one was quicker still, and this is its own new lock: it gets it back, and where
-        # that fails its run ends with an error before anything of it is visible
-        _renamed(client, _table(database, aside), _table(database))
+    # another one was quicker still if this is its own new lock: it gets it back, and where a third
+    # has made one meanwhile its run ends with an error before anything of it is visible
+    if renamed != comment and _renamed(client, _table(database, aside), _table(database)):
         return
     client.run(f"drop table {_table(database, aside)} sync")
 
