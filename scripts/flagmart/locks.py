@@ -37,7 +37,10 @@ def held(path: Path, what: str) -> Iterator[None]:
     except OSError as error:
         raise FlagmartError(f"cannot lock {path}: {error.strerror}") from error
     try:
-        holder.write_text(json.dumps(this_process()), encoding="utf-8")
+        # whoever looks sees all of it or none
+        written = path.with_suffix(".new-holder")
+        written.write_text(json.dumps(this_process()), encoding="utf-8")
+        written.replace(holder)
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -403,10 +403,12 @@ def test_two_exports_at_once_the_second_says_who_is_at_it(
         while not lock.exists():
             time.sleep(0.005)
         first.send_signal(signal.SIGSTOP)
-        line = one_line_without_ledger(project, "hackle_events")
+        try:
+            line = one_line_without_ledger(project, "hackle_events")
+        finally:
+            first.send_signal(signal.SIGCONT)
+            first.communicate(timeout=60)
         assert f"is in use by flagmart export (process {first.pid}" in line
-        first.send_signal(signal.SIGCONT)
-        first.communicate(timeout=60)
         assert first.returncode == 0
 
 
