@@ -11,6 +11,7 @@ import jsonschema
 import pyarrow.parquet as pq
 import pytest
 
+from flagmart.delivery import sending
 from flagmart.delivery.ledger import Ledger, Target
 from flagmart.delivery.sending import UNDER_WAY
 from flagmart.destinations import segment
@@ -185,6 +186,8 @@ def test_a_ledger_that_cannot_be_written_stops_the_delivery_and_loses_nothing(
 
     with monkeypatch.context() as full:
         full.setattr(Ledger, "acknowledge", fails)
+        # three writes know of nine requests at most, of some twenty
+        full.setattr(sending, "UNDER_WAY", 3)
         (report,) = project.export(NAME, code=1)
     assert report["outcome"] == "failed"
     assert "database or disk is full" in report["remarks"][0]
