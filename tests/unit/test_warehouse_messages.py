@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -72,6 +72,38 @@ def test_messages_sorted_in_parts_are_those_of_one_sort(
             f"select {columns} from messages "
             f"where ingested_at < timestamp '2026-01-02' and {rest} order by {order}"
         )
+
+
+@pytest.mark.parametrize(("every", "kept"), [(1, False), (1_000, True)])
+def test_what_was_read_of_the_table_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, kept: bool
+) -> None:
+    monkeypatch.setattr(engine, "FORGOTTEN_BATCHES", every)
+    monkeypatch.setattr(sorting, "PART_BYTES", 500_000)
+    written = sorting._written
+    blocks: list[int] = []
+    # texts that no compression makes short
+    text = " || ".join(f"md5((i + {n})::varchar)" for n in range(0, 1_000_000, 100_000))
+
+    with made(tmp_path, SMALL.replace("repeat('x', (hash(i) % 900)::int)", text)) as warehouse:
+
+        def ask(statement: str) -> Any:
+            return warehouse._rows(statement)[0][0]
+
+        def seen(*arguments: Any) -> Any:
+            blocks.append(
+                ask("select memory_usage_bytes from duckdb_memory() where tag = 'BASE_TABLE'")
+            )
+            return written(*arguments)
+
+        monkeypatch.setattr(sorting, "_written", seen)
+        limit = ask("select current_setting('memory_limit')")
+        rows = sum(batch.num_rows for batch in warehouse.unsent(MESSAGES, RUNS, []))
+        assert rows == 40_000
+        # the last part is written when all is read
+        assert (max(blocks[:-1]) > 8_000_000) == kept
+        assert blocks[-1] == 0
+        assert ask("select current_setting('memory_limit')") == limit
 
 
 def test_messages_are_sorted_within_the_limit_with_more_processors_than_here(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -45,6 +45,8 @@ MESSAGE_THREADS = 2
 BATCH_ROWS = 32_768
 MESSAGE_ROWS = 2_048
 """Of messages, which may be long, in a batch."""
+FORGOTTEN_BATCHES = 16
+"""Of messages, after which what was read of their table is let go: some 25 MB of them."""
 _RETRY_SECONDS = 0.2
 _BUILDS = Relation("flagmart_builds", "builds")
 _NODE_RESULTS = Relation("flagmart_builds", "node_results")
@@ -92,12 +94,13 @@ def reader(
     """
     if not path.exists():
         raise FlagmartError(f"{path} does not exist; run `dbt build` first")
-    config = spilling_into(MESSAGE_MEMORY if of_messages else MEMORY_LIMIT, spill)
+    memory = MESSAGE_MEMORY if of_messages else MEMORY_LIMIT
+    config = spilling_into(memory, spill)
     if of_messages:
         config["threads"] = MESSAGE_THREADS
     connection = _connect(path, config, wait_seconds, say)
     try:
-        yield DuckDB(connection, path, spill)
+        yield DuckDB(connection, path, spill, memory)
     except duckdb.Error as error:
         raise FlagmartError(f"{path}: {_first_line(error)}") from error
     except RuntimeError as error:
@@ -253,10 +256,13 @@ def _select(relation: Relation, columns: Sequence[str], order: Sequence[str]) ->
 class DuckDB:
     """A DuckDB file open for reading."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, spill: Path) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, spill: Path, memory: str
+    ) -> None:
         self._connection = connection
         self._path = path
         self._spill = spill
+        self._memory = memory
 
     def build(self) -> Build:
         """See Warehouse."""
@@ -405,7 +411,33 @@ class DuckDB:
         columns = ["ingested_at", "event_id", "message_id", "payload", *batch_keys]
         statement, variables = _of_runs(relation, runs, ids, those)
         rows = self._stream(f"select {', '.join(columns)} {statement}", variables, MESSAGE_ROWS)
-        return in_order(rows, message_order(key), self._spill)
+        return in_order(self._forgetting(rows, is_scan=not ids), message_order(key), self._spill)
+
+    def _forgetting(
+        self, rows: Generator[pa.RecordBatch, None, None], *, is_scan: bool
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """The same rows; what the engine keeps of the table does not grow with it.
+
+        It is let go before and after them, as they are sorted beside it, and on the way, too,
+        where they come of a scan: a join would write down what it works with each time.
+        """
+        self._forget()
+        with closing(rows):
+            for number, batch in enumerate(rows, 1):
+                yield batch
+                if is_scan and number % FORGOTTEN_BATCHES == 0:
+                    self._forget()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of what was read and may be read again: blocks of tables, up to the limit.
+
+        Asked for a limit that cannot be, DuckDB frees all it can and stays at the one it has; asked
+        for one that can be, it gives the system what is free.
+        """
+        with suppress(duckdb.OutOfMemoryException):
+            self._connection.execute("set memory_limit = '1kB'")
+        self._connection.execute(f"set memory_limit = {_literal(self._memory)}")
 
     def values(
         self, relation: Relation, columns: Sequence[str], among: Sequence[IdFile] | None = None
