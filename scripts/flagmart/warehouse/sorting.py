@@ -127,6 +127,8 @@ def _merged(parts: list[_Part], by: Sequence[str]) -> Iterator[pa.RecordBatch]:
         # a copy, as a slice would hold all of them
         waiting, size = [pa.concat_batches([rows.slice(complete)])], 0
         del rows
+        # else what was freed piles up with the parts: 560 MB of 5 million messages, 430 so
+        pa.default_memory_pool().release_unused()
 
 
 def _below(rows: pa.RecordBatch, key: _Key, by: Sequence[str]) -> int:
