@@ -131,7 +131,11 @@ def running(key: str) -> Iterator[SegmentServer]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # who sent it was killed on the way
+                self.close_connection = True
+                return
             answer = state.answer(
                 Request(self.path, dict(self.headers.items()), body, time.monotonic())
             )
