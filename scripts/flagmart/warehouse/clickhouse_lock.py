@@ -36,8 +36,8 @@ TABLE = "landing_lock"
 BEAT_SECONDS = 20.0
 DEAD_SECONDS = 120
 """Without a heartbeat for so long a holder counts as gone."""
-_LOOK_AGAIN_SECONDS = (0.1, 0.4, 1.5)
-"""For a lock that is missing: who took it for a dead holder's gives it back."""
+_LOOK_AFTER_SECONDS = (0.0, 0.1, 0.4, 1.5)
+"""Before each look for a missing lock: who took it for a dead holder's gives it back."""
 
 
 class Lock:
@@ -54,12 +54,11 @@ class Lock:
         Raises:
             FlagmartError: another writer took it over, because no heartbeat reached the server.
         """
-        held = _holder(self._client, self._database)
-        for pause in _LOOK_AGAIN_SECONDS:
-            if held is not None:
-                break
+        for pause in _LOOK_AFTER_SECONDS:
             time.sleep(pause)
             held = _holder(self._client, self._database)
+            if held is not None:
+                break
         if held is None or _facts(held[0]).get("token") != self._token:
             raise FlagmartError(
                 f"this run had no contact with {self._client.server} for too long and another "
