@@ -38,7 +38,6 @@ select
     tag_2,
     tag_3,
     client_time as occurred_at,
-    {{ flagmart.never_null("occurred_on") }} as occurred_on,
     {{ flagmart.epoch_ms("client_time") }} as occurred_ms,
     ingested_at,
     source_ingested_at,

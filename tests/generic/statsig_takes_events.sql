@@ -13,6 +13,6 @@
         or {{ flagmart.characters("event_value") }} > 127
         or {{ flagmart.characters("event_metadata") }} >= {{ var("flagmart_statsig_metadata_characters") }}
         or {{ flagmart.matches("event_metadata", '[{,]"[^"]*[.][^"]*":') }}
-        or {{ flagmart.trim_start("user_id") }} = ''
+        or {{ flagmart.is_blank("user_id") }}
         or not {{ flagmart.matches('"user"', '^[{]"userID":".*,"custom":[{].*,"customIDs":[{].*[}][}]$') }}
 {% endtest %}

@@ -11,7 +11,7 @@
         or {{ flagmart.contains_any("metric_name", [
             flagmart.character(92), flagmart.character(0), flagmart.character(10), flagmart.character(13),
         ]) }}
-        or {{ flagmart.trim_start("unit_id") }} = ''
+        or {{ flagmart.is_blank("unit_id") }}
         or (
             not {{ flagmart.is_one_of("id_type", var("flagmart_statsig_id_types")) }}
             and id_type not in (select units.id_type from {{ ref("int_user_units") }} as units)

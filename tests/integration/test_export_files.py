@@ -19,10 +19,11 @@ from flagmart.delivery.store import Folder
 from flagmart.destinations import LAYOUTS
 from flagmart.errors import UsageError
 from flagmart.settings import DataFolder, export_lanes
+from flagmart.warehouse import duckdb as duckdb_engine
 from support.export_project import META, ExportProject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 FILES = ["hackle_events", "statsig_events"]
@@ -343,16 +344,47 @@ def test_a_zone_that_is_none_is_refused(project: ExportProject) -> None:
 
 
 @pytest.mark.parametrize(
-    "column",
-    ["occurred_at::date - 1", "occurred_at::date - 40", "nullif(occurred_at::date, '2026-03-02')"],
+    ("column", "sorts"),
+    [
+        ("moment", 18),
+        ("moment - interval 40 days", 18),
+        # the other way round, and all in one hour
+        ("timestamp '2026-03-09' - (moment - timestamp '2026-03-01')", 3),
+        ("date_trunc('day', moment) + (ts - date_trunc('hour', ts))", 3),
+        ("case when insert_id != 'a-00000001' then moment end", 13),
+        ("moment::date", 3),
+    ],
 )
-def test_days_are_found_by_dates_of_any_meaning(project: ExportProject, column: str) -> None:
+def test_large_days_are_sorted_in_parts_by_times_of_any_meaning(
+    project: ExportProject, monkeypatch: pytest.MonkeyPatch, column: str, sorts: int
+) -> None:
+    project.sql(
+        "update events set occurred_at = occurred_at + to_hours(right(event_id, 8)::int // 3 % 12)"
+    )
+    run = _in_process(project, monkeypatch)
+    run()
+    expected = hashes(project.data / "exports/hackle")
+    shutil.rmtree(project.data / "exports")
     view = project.rows("select sql from duckdb_views() where view_name = 'hackle_events'")[0][0]
     body = view.partition(" AS ")[2].rstrip(";")
-    changed = body.replace("ingested_at FROM", f"ingested_at, {column} as occurred_on FROM")
-    assert changed != body
-    project.sql(f"create or replace view hackle_events as {changed}")
-    assert project.export("hackle_events")[0]["rows"] == 300
+    project.sql(
+        "create or replace view hackle_events as "
+        f"select * exclude (moment), {column} as occurred_at "
+        f"from ({body.replace('ingested_at FROM', 'ingested_at, occurred_at as moment FROM')})"
+    )
+    monkeypatch.setattr("flagmart.warehouse.duckdb.SORTED_ROWS", 20)
+    seen: list[object] = []
+    sorted_at_once = duckdb_engine._sorts
+
+    def counted(*args: Any) -> Iterator[Any]:
+        for one in sorted_at_once(*args):
+            seen.append(one)
+            yield one
+
+    monkeypatch.setattr(duckdb_engine, "_sorts", counted)
+    run()
+    assert hashes(project.data / "exports/hackle") == expected
+    assert len(seen) == sorts
 
 
 def test_any_relation_is_delivered_plain(project: ExportProject) -> None:

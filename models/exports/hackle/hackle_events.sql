@@ -9,7 +9,7 @@ select
     event_properties,
     user_properties,
     platform_properties,
-    occurred_on,
+    occurred_at,
     partition_on,
     ingested_at
 from {{ ref("int_hackle__events") }}

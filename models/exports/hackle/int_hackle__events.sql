@@ -40,11 +40,11 @@ shaped as (
     select
         event_id,
         occurred_ms,
+        occurred_at,
         ingested_at,
         event_name,
         user_key,
         device_id,
-        occurred_on,
         partition_on,
         {{ flagmart.decimal_or_null("coalesce(numeric_value, 0.0)", 24, 6) }} as metric_value,
         {{ flagmart.hackle_identifiers({
@@ -77,6 +77,7 @@ shaped as (
 select
     event_id,
     occurred_ms,
+    occurred_at,
     ingested_at,
     event_name,
     user_key,
@@ -86,11 +87,10 @@ select
     user_properties,
     platform_properties,
     key_collisions,
-    occurred_on,
     partition_on,
     case
         when {{ flagmart.characters("event_name") }} > 128 then 'event_key_too_long'
-        when {{ flagmart.trim_start("user_key") }} = '' then 'identifier_is_blank'
+        when {{ flagmart.is_blank("user_key") }} then 'identifier_is_blank'
         when {{ flagmart.any_longer_than(["user_key", "device_id"], 512) }} then 'identifier_too_long'
         when has_long_property then 'property_too_long'
         when metric_value is null then 'metric_value_out_of_range'

@@ -21,7 +21,7 @@ select
     ingested_at,
     case
         when unchosen_message is not null then unchosen_message
-        when {{ flagmart.trim_start("user_key") }} = '' then 'user_is_blank'
+        when {{ flagmart.is_blank("user_key") }} then 'user_is_blank'
         when {{ flagmart.is_one_of("lower(user_key)", placeholders) }} then 'user_is_a_placeholder'
         when
             not {{ flagmart.matches("event_id", "^[A-Za-z0-9-]{1,36}$") }}

@@ -14,8 +14,8 @@ select
     ingested_at,
     case
         when unchosen_message is not null then unchosen_message
-        when {{ flagmart.trim_start("user_key") }} = '' then 'distinct_id_is_blank'
-        when {{ flagmart.trim_start("event_name") }} = '' then 'event_name_is_blank'
+        when {{ flagmart.is_blank("user_key") }} then 'distinct_id_is_blank'
+        when {{ flagmart.is_blank("event_name") }} then 'event_name_is_blank'
         -- PostHog's capture service cuts it there, so that two users may become one
         when {{ flagmart.characters("user_key") }} > 200 then 'distinct_id_too_long'
         when not {{ flagmart.matches("event_id", "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$") }}

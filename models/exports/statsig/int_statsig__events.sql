@@ -21,7 +21,6 @@ shaped as (
         occurred_ms,
         occurred_at,
         ingested_at,
-        occurred_on,
         partition_on,
         event_name,
         user_key,
@@ -66,17 +65,17 @@ select
     event_value,
     event_metadata,
     statsig_user,
-    occurred_on,
     partition_on,
     case
         when not {{ flagmart.is_one_of("case when is_evaluation then 'evaluations' else 'metric_events' end", kinds) }}
             then 'kind_not_chosen'
         when {{ "is_evaluation and not " ~ flagmart.is_one_of("flag_key", flags) if flags else "false" }}
             then 'flag_not_chosen'
-        when {{ flagmart.trim_start("user_key") }} = '' then 'unit_is_blank'
+        when {{ flagmart.is_blank("user_key") }} then 'unit_is_blank'
         when {{ flagmart.characters("event_name") }} >= 128 then 'event_name_too_long'
         when {{ flagmart.statsig_forbids("event_name") }} then 'event_name_has_forbidden_character'
-        when {{ flagmart.characters("event_value") }} >= 128 then 'event_value_too_long'
+        -- the text of a number never is
+        when is_evaluation and {{ flagmart.characters("event_value") }} >= 128 then 'event_value_too_long'
         when may_be_too_long and {{ flagmart.characters("event_metadata") }} >= {{ most_characters }}
             then 'event_metadata_too_long'
     end as exclusion_reason

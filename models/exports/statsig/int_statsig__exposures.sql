@@ -17,7 +17,7 @@ select
         when not is_evaluation then 'no_evaluation'
         when not send_to_experiment then 'not_for_experiments'
         when {{ "not " ~ flagmart.is_one_of("flag_key", flags) if flags else "false" }} then 'flag_not_chosen'
-        when {{ flagmart.trim_start("user_key") }} = '' then 'unit_is_blank'
+        when {{ flagmart.is_blank("user_key") }} then 'unit_is_blank'
         when {{ flagmart.characters("flag_key") }} >= 128 then 'experiment_name_too_long'
     end as exclusion_reason
 from {{ ref("int_exports__events") }}

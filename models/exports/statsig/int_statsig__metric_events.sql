@@ -21,7 +21,7 @@ select
     numeric_value,
     partition_on,
     case
-        when {{ flagmart.trim_start("user_key") }} = '' then 'unit_is_blank'
+        when {{ flagmart.is_blank("user_key") }} then 'unit_is_blank'
         when
             numeric_value is not null
             and {{ flagmart.summand("numeric_value") }} is null

@@ -8,7 +8,7 @@ select
     statsig_user as user,
     event_id as timeuuid,
     user_key as user_id,
-    occurred_on,
+    occurred_at,
     partition_on,
     ingested_at
 from {{ ref("int_statsig__events") }}

@@ -17,7 +17,7 @@ from flagmart.delivery.report import Outcome, Report
 from flagmart.delivery.store import meant
 from flagmart.destinations.days import day_in
 from flagmart.errors import FlagmartError
-from flagmart.warehouse.protocol import NO_DAY, hints_of
+from flagmart.warehouse.protocol import NO_DAY, Hints, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -381,15 +381,24 @@ def compare(
     allow_shrink: bool,
 ) -> tuple[list[PartitionFigures], Plan]:
     """The relation's days as the layout tells them apart, and what `plan` makes of them."""
-    present = built.warehouse.partitions(
-        delivery.relation, layout.day_column, layout.newest_column, layout.date_column
-    )
+    present = figures_of(delivery, layout, built.warehouse)
     return present, plan(
         present,
         standing,
         built.fingerprint if layout.newest_column else "",
         allow_shrink=allow_shrink,
         complete_days=layout.zone if layout.complete_days else None,
+    )
+
+
+def figures_of(delivery: Delivery, layout: Layout, warehouse: Warehouse) -> list[PartitionFigures]:
+    """What there is of each of the relation's days, with all that helps to find its rows."""
+    return warehouse.partitions(
+        delivery.relation,
+        layout.day_column,
+        layout.newest_column,
+        layout.moment_column,
+        *layout.order[:1],
     )
 
 
@@ -431,7 +440,7 @@ def look(
         wanted = [figures.day for figures in group]
         hints = None
         if layout.newest_column is not None:
-            hints = hints_of(group, layout.newest_column, layout.date_column)
+            hints = Hints(layout.newest_column, layout.moment_column, tuple(group))
         batches = warehouse.rows_of_days(
             delivery.relation, columns, layout.order, wanted, layout.day_column, hints
         )
@@ -443,7 +452,7 @@ def look(
 
     done = 0
     with talk.progress(f"{delivery.name}: reading", sum(f.rows for f in days)) as advance:
-        for group in _in_lanes(write, _groups(days)):
+        for group in _in_lanes(write, packed(days, ROWS_A_QUERY)):
             for written in group:
                 done += written.rows
                 advance(done, f"{done:,} rows read, up to {written.day}")
@@ -470,17 +479,6 @@ def _refuse_other_rows(
                 f"gave {rows.get(figures.day, 0):,}; see that nothing else writes to it, and run "
                 "the export again"
             )
-
-
-def _groups(look: tuple[PartitionFigures, ...]) -> Iterator[list[PartitionFigures]]:
-    group: list[PartitionFigures] = []
-    for figures in look:
-        if group and sum(other.rows for other in group) + figures.rows > ROWS_A_QUERY:
-            yield group
-            group = []
-        group.append(figures)
-    if group:
-        yield group
 
 
 def _replace(

@@ -232,9 +232,7 @@ def _files(
         )
     known = book.partitions(target)
     standing = place.standing(known)
-    found = warehouse.partitions(
-        delivery.relation, layout.day_column, layout.newest_column, layout.date_column
-    )
+    found = files.figures_of(delivery, layout, warehouse)
     days = tuple(f for f in found if f.day in standing and standing[f.day].digest is not None)
     with ids.staged(number) as (see, settle):
         equal = [

@@ -28,7 +28,7 @@ _OF_DAYS = ("days", "timezone")
 """Those of them that are for layouts whose days are a destination's."""
 
 
-_DATE = "occurred_on"
+_MOMENT = "occurred_at"
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Layout:
     """Tells the day of a row; None: all rows are one part, without a day."""
     newest_column: str | None = "ingested_at"
     """Grows with what lands; None: nothing but its rows tells whether a day changed."""
-    date_column: str | None = None
-    """Dates that are near to the row's day, by which an engine finds it; a relation may lack it."""
+    moment_column: str | None = None
+    """A time by which an engine finds a day's rows, and parts of them; a relation may lack it."""
     reloads: bool = False
     """Whether a day is taken up once and a change of it by a rule: destinations/statsig.py."""
 
@@ -175,7 +175,7 @@ def statsig(settings: Settings) -> Layout:
         rows_per_file=None,
         success=None,
         complete_days=settings.choice("days", "all", "complete") == "complete",
-        date_column=_DATE,
+        moment_column=_MOMENT,
         zone=days.zone(settings, "UTC-8"),
         reloads=True,
     )
@@ -237,7 +237,7 @@ def hackle(settings: Settings) -> Layout:
         # "Data processing includes D-1 data": it takes a day up once
         complete_days=settings.choice("days", "complete", "all") == "complete",
         zone=days.zone(settings, "UTC"),
-        date_column=_DATE,
+        moment_column=_MOMENT,
     )
 
 

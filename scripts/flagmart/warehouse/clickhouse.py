@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 
 _DAYS = ("Date", "Nullable(Date)")
+_MOMENT = "DateTime64(6, 'UTC')"
 _WRAPPED = re.compile(r"^(?:Nullable|LowCardinality)\((.*)\)$")
 _DECIMAL = re.compile(r"Decimal\((\d+), (\d+)\)")
 _TYPES = {
@@ -152,21 +153,26 @@ class Reader:
         relation: Relation,
         day: str | None = "partition_on",
         newest: str | None = "ingested_at",
-        dates: str | None = None,
+        moment: str | None = None,
+        order: str | None = None,
     ) -> list[PartitionFigures]:
         """See Warehouse."""
         types = self._require(relation, [column for column in (day, newest) if column])
-        bounds = "count(), null, null"
+        hour, bounds = "null", ["count(), null, null"]
         if newest:
-            bounds = f"count({name(newest)}), max({name(newest)}), min({name(newest)})"
-        if dates is not None and dates in types:
-            known = f"count({name(dates)}) = count()"
-            bounds += f", if({known}, minOrNull({name(dates)}), null), maxOrNull({name(dates)})"
+            bounds = [f"count({name(newest)}), max({name(newest)}), min({name(newest)})"]
+        if moment and order and order in types and types.get(moment) == _MOMENT:
+            hour = f"intDiv(toUnixTimestamp64Micro({name(moment)}), 3600000000)"
+            bounds += [
+                f"if(count({name(column)}) = count(), minOrNull({name(column)}), null), "
+                f"maxOrNull({name(column)})"
+                for column in (moment, order)
+            ]
         else:
-            bounds += ", null, null"
+            bounds += ["null, null, null, null"]
         rows = self._client.rows(
-            f"select {_day(day)} as day, count(), {bounds} "
-            f"from {_table(relation)} as source group by day having count() > 0 order by day"
+            f"select {_day(day)} as day, count(), {', '.join(bounds)} from {_table(relation)} "
+            f"as source group by day, {hour} having count() > 0 order by day"
         )
         return partition_figures(relation, rows, day, newest)
 
@@ -186,20 +192,18 @@ class Reader:
         if day:
             listed, parameters = many("days", [value.isoformat() for value in sorted(days)], "Date")
             conditions.append(f"source.{name(day)} in (select arrayJoin({listed}))")
-        if hints is not None:
-            bounds = {"oldest": _micros(hints.oldest), "newest": _micros(hints.newest)}
-            parameters = {**parameters, **bounds}
-            conditions.append(
-                f"source.{name(hints.landed_column)} "
-                "between fromUnixTimestamp64Micro({oldest:Int64}, 'UTC') "
-                "and fromUnixTimestamp64Micro({newest:Int64}, 'UTC')"
-            )
-        if hints is not None and hints.date_column is not None and hints.dates is not None:
-            ends = zip(("first", "last"), hints.dates, strict=True)
-            parameters = {**parameters, **{key: value.isoformat() for key, value in ends}}
-            conditions.append(
-                f"source.{name(hints.date_column)} between {{first:Date32}} and {{last:Date32}}"
-            )
+        # the server sorts in its own memory, so a day is never read in parts
+        for column, ends, (first, last) in (
+            (hints and hints.landed_column, hints and hints.landed, ("oldest", "newest")),
+            (hints and hints.moment_column, hints and hints.moments, ("first", "last")),
+        ):
+            if column and ends:
+                parameters = {**parameters, first: _micros(ends[0]), last: _micros(ends[1])}
+                conditions.append(
+                    f"source.{name(column)} "
+                    f"between fromUnixTimestamp64Micro({{{first}:Int64}}, 'UTC') "
+                    f"and fromUnixTimestamp64Micro({{{last}:Int64}}, 'UTC')"
+                )
         where = f" where {' and '.join(conditions)}" if conditions else ""
         return self._stream(
             f"{_day(day)} as `flagmart day`, {_list(columns, types)}",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from flagmart.errors import FlagmartError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -43,6 +45,16 @@ LONG_AGO = datetime(1970, 1, 1)  # noqa: DTZ001 - moments are UTC without zone
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Rows of a partition that lie together in time: all from one moment to another."""
+
+    rows: int
+    first: datetime
+    last: datetime
+    """Included; both UTC without zone."""
+
+
+@dataclass(frozen=True)
 class PartitionFigures:
     """What shows cheaply that a partition of a file export may have changed."""
 
@@ -52,8 +64,11 @@ class PartitionFigures:
     """The largest `ingested_at` in it, UTC without zone."""
     oldest: datetime = LONG_AGO
     """The smallest."""
-    dates: tuple[date, date] | None = None
-    """The first and the last of the dates asked for; None where not every row has one."""
+    stretches: tuple[Stretch, ...] = ()
+    """All of it, an hour or more each; sorted one by one they are in order as a whole, too.
+
+    None where not every row has a time.
+    """
 
 
 @dataclass(frozen=True)
@@ -61,44 +76,83 @@ class Hints:
     """What the rows of some days have in common, so that an engine may leave others unread."""
 
     landed_column: str
-    oldest: datetime
-    newest: datetime
-    date_column: str | None = None
-    dates: tuple[date, date] | None = None
-    """The first and the last of that column, where it is known."""
+    moment_column: str | None
+    """Whose moments the stretches hold."""
+    days: tuple[PartitionFigures, ...]
+    """Those that are read, in order."""
+
+    @property
+    def landed(self) -> tuple[datetime, datetime]:
+        """When the first and the last of them landed."""
+        oldest = min(figures.oldest for figures in self.days)
+        return oldest, max(figures.newest for figures in self.days)
+
+    @property
+    def moments(self) -> tuple[datetime, datetime] | None:
+        """The first and the last moment of them all, where all have one."""
+        if not all(figures.stretches for figures in self.days):
+            return None
+        return span(stretch for figures in self.days for stretch in figures.stretches)
 
 
-def hints_of(
-    days: Collection[PartitionFigures], landed_column: str, date_column: str | None
-) -> Hints:
-    """What the figures of these days tell; `date_column` is whose dates they hold."""
-    oldest = min(figures.oldest for figures in days)
-    newest = max(figures.newest for figures in days)
-    dates = [figures.dates for figures in days if figures.dates is not None]
-    if len(dates) < len(days):
-        return Hints(landed_column, oldest, newest)
-    ends = min(first for first, _ in dates), max(last for _, last in dates)
-    return Hints(landed_column, oldest, newest, date_column, ends)
+def span(stretches: Iterable[Stretch]) -> tuple[datetime, datetime]:
+    """The first and the last moment of some stretches."""
+    ends = [(stretch.first, stretch.last) for stretch in stretches]
+    return min(first for first, _ in ends), max(last for _, last in ends)
+
+
+_Counted = TypeVar("_Counted", PartitionFigures, Stretch)
+
+
+def packed(parts: Iterable[_Counted], most: int) -> Iterator[list[_Counted]]:
+    """Neighbours together up to so many rows; a part that has more stands alone."""
+    group: list[_Counted] = []
+    for part in parts:
+        if group and sum(other.rows for other in group) + part.rows > most:
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group
 
 
 def partition_figures(
     relation: Relation, rows: Iterable[Sequence[Any]], day: str | None, newest: str | None
 ) -> list[PartitionFigures]:
-    """Figures from what an engine counted.
+    """Figures from what an engine counted of each hour, ordered by day.
 
-    That is the day, rows, rows that landed sometime, newest, oldest, first date and last date.
+    That is the day, rows, rows that landed sometime, newest, oldest; first and last moment, least
+    and greatest of what rows are ordered by, null where a row has none.
 
     Raises:
         FlagmartError: a row without a day, or that never landed.
     """
     found = []
-    for value, count, landed, last, first, *dates in rows:
-        if value is None or landed != count:
+    for value, of_day in groupby(rows, itemgetter(0)):
+        hours = list(of_day)
+        count = sum(hour[1] for hour in hours)
+        if value is None or sum(hour[2] for hour in hours) != count:
             missing = day if value is None else newest
             raise FlagmartError(f"{relation} has rows without {missing}; mend the model")
-        known = (dates[0], dates[1]) if None not in dates else None
-        found.append(PartitionFigures(value, count, last or LONG_AGO, first or LONG_AGO, known))
+        latest = max(hour[3] or LONG_AGO for hour in hours)
+        oldest = min(hour[4] or LONG_AGO for hour in hours)
+        stretches = _stretches([(hour[1], *hour[5:]) for hour in hours])
+        found.append(PartitionFigures(value, count, latest, oldest, stretches))
     return found
+
+
+def _stretches(hours: list[tuple[Any, ...]]) -> tuple[Stretch, ...]:
+    """Hours (rows, first, last, least, greatest), made one where their orders overlap."""
+    if any(None in hour for hour in hours):
+        return ()
+    found: list[tuple[Any, ...]] = []
+    for rows, first, last, least, greatest in sorted(hours, key=itemgetter(1)):
+        while found and found[-1][4] >= least:
+            before = found.pop()
+            rows, first = rows + before[0], before[1]
+            least, greatest = min(least, before[3]), max(greatest, before[4])
+        found.append((rows, first, last, least, greatest))
+    return tuple(Stretch(*hour[:3]) for hour in found)
 
 
 @dataclass(frozen=True)
@@ -153,12 +207,13 @@ class Warehouse(Protocol):
         relation: Relation,
         day: str | None = "partition_on",
         newest: str | None = "ingested_at",
-        dates: str | None = None,
+        moment: str | None = None,
+        order: str | None = None,
     ) -> list[PartitionFigures]:
         """Figures of each value of `day`, in order; of all rows as one, on NO_DAY, without it.
 
-        Without `newest` it is LONG_AGO, as is the oldest. `dates` is a column of dates, which the
-        relation may lack.
+        Without `newest` it is LONG_AGO, as is the oldest. Stretches are of the timestamp `moment`,
+        which the relation may lack, for who reads rows ordered by `order` first.
 
         Raises:
             FlagmartError: one of the two columns holds a null.
