@@ -64,8 +64,8 @@ with duckdb.connect(file, read_only=True, config=config) as connection:
     if limit:
         connection.execute(f"set memory_limit = '{limit}'")
     connection.execute(
-        f"copy (select * exclude (ingested_at) from {relation} order by {order}) to '{to}' "
-        "(format parquet, compression snappy, partition_by (partition_on))"
+        f"copy (select * exclude (ingested_at, occurred_at) from {relation} order by {order}) "
+        f"to '{to}' (format parquet, compression snappy, partition_by (partition_on))"
     )
 """
 DLT = """
@@ -95,7 +95,7 @@ def of(day):
         # dlt asks several resources in turn
         cursor = connection.cursor()
         found = cursor.sql(
-            f"select * exclude (ingested_at, partition_on) from {relation} "
+            f"select * exclude (ingested_at, occurred_at, partition_on) from {relation} "
             f"where partition_on = date '{day}' order by {order}"
         )
         yield from found.to_arrow_reader(100_000)
@@ -109,7 +109,7 @@ DLT_ARROW = (
     DLT
     + """
 def rows():
-    found = connection.sql(f"select * exclude (ingested_at) from {relation}")
+    found = connection.sql(f"select * exclude (ingested_at, occurred_at) from {relation}")
     yield from found.to_arrow_reader(100_000)
 
 load(resource(rows, relation))
@@ -119,7 +119,9 @@ DLT_ROWS = (
     DLT
     + """
 def rows():
-    found = connection.execute(f"select * exclude (ingested_at) from {relation} limit {limit}")
+    found = connection.execute(
+        f"select * exclude (ingested_at, occurred_at) from {relation} limit {limit}"
+    )
     names = [column[0] for column in found.description]
     while chunk := found.fetchmany(10_000):
         yield [dict(zip(names, row)) for row in chunk]

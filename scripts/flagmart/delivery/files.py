@@ -450,9 +450,12 @@ def look(
         _refuse_other_rows(delivery, group, found)
         return found
 
-    done = 0
-    with talk.progress(f"{delivery.name}: reading", sum(f.rows for f in days)) as advance:
-        for group in _in_lanes(write, packed(days, ROWS_A_QUERY)):
+    done, groups = 0, list(packed(days, ROWS_A_QUERY))
+    with (
+        warehouse.read_by(min(settings.export_lanes(), len(groups) or 1)),
+        talk.progress(f"{delivery.name}: reading", sum(f.rows for f in days)) as advance,
+    ):
+        for group in _in_lanes(write, groups):
             for written in group:
                 done += written.rows
                 advance(done, f"{done:,} rows read, up to {written.day}")

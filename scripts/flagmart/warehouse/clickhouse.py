@@ -212,6 +212,11 @@ class Reader:
             f"order by {', '.join(['`flagmart day`', *(f'source.{name(c)}' for c in order)])}",
         )
 
+    @contextmanager
+    def read_by(self, lanes: int) -> Iterator[None]:  # noqa: ARG002 - the server has its own threads
+        """See Warehouse."""
+        yield
+
     def runs(self, relation: Relation) -> list[RunFigures]:
         """See Warehouse."""
         self._require(relation, ["ingested_at", "message_id"])

@@ -12,6 +12,7 @@ from flagmart.errors import FlagmartError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pyarrow as pa
@@ -231,8 +232,11 @@ class Warehouse(Protocol):
         """`day`, then `columns`, of these days; ordered by (`day`, `order`).
 
         The first column is `partition_on` and holds NO_DAY where `day` is None. Threads may each
-        read such a stream at the same time.
+        read such a stream at the same time; see `read_by`.
         """
+
+    def read_by(self, lanes: int) -> AbstractContextManager[None]:
+        """Until the block ends, rows are read by so many threads at the same time."""
 
     def runs(self, relation: Relation) -> list[RunFigures]:
         """Figures of each `ingested_at`, in order."""
