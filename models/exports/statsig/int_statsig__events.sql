@@ -73,7 +73,9 @@ select
             then 'flag_not_chosen'
         when {{ flagmart.is_blank("user_key") }} then 'unit_is_blank'
         when {{ flagmart.characters("event_name") }} >= 128 then 'event_name_too_long'
-        when {{ flagmart.statsig_forbids("event_name") }} then 'event_name_has_forbidden_character'
+        -- the name of an evaluation has none, and looking for them takes longest
+        when not is_evaluation and {{ flagmart.statsig_forbids("event_name") }}
+            then 'event_name_has_forbidden_character'
         -- the text of a number never is
         when is_evaluation and {{ flagmart.characters("event_value") }} >= 128 then 'event_value_too_long'
         when may_be_too_long and {{ flagmart.characters("event_metadata") }} >= {{ most_characters }}
