@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flagmart import durable
+from flagmart.ahead import ahead
 from flagmart.errors import FlagmartError
 
 if TYPE_CHECKING:
@@ -113,13 +114,13 @@ def write(
     )
     left = max_rows
     with (
-        closing(batches),
+        closing(ahead(batches)) as coming,
         pq.ParquetWriter(ids, id_schema, compression="zstd", use_dictionary=False) as id_writer,
         pa.ipc.new_file(
             payloads, payload_schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
         ) as payload_writer,
     ):
-        for whole in batches:
+        for whole in coming:
             batch = whole if left is None else whole.slice(0, left)
             if left is not None:
                 left -= batch.num_rows
