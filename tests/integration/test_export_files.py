@@ -369,7 +369,7 @@ def test_large_days_are_sorted_in_parts_by_times_of_any_meaning(
     body = view.partition(" AS ")[2].rstrip(";")
     project.sql(
         "create or replace view hackle_events as "
-        f"select * exclude (moment), {column} as occurred_at "
+        f"select * exclude (moment), {column} as occurred_at, 0 as day "
         f"from ({body.replace('ingested_at FROM', 'ingested_at, occurred_at as moment FROM')})"
     )
     monkeypatch.setattr("flagmart.warehouse.duckdb.SORTED_ROWS", 20)

@@ -338,8 +338,8 @@ class DuckDB:
         else:
             bounds += ["null, null, null, null"]
         rows = self._rows(
-            f"select {_day(day)} as day, count(*), {', '.join(bounds)} from {_table(relation)} "
-            f"group by day, {hour} order by day"
+            f"select {_day(day)}, count(*), {', '.join(bounds)} from {_table(relation)} "
+            f"group by 1, {hour} order by 1"
         )
         return partition_figures(relation, rows, day, newest)
 
