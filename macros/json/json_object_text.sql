@@ -28,23 +28,27 @@
 {% macro clickhouse__json_object_text(text) -%}
     {#- '' where it is surely none. The parser forgives nothing, refuses numbers beyond a 64-bit float and forgets how others
         were written: where that matters, they are looked for outside of strings, and commas left out, the others put into
-        quotes, spelled as DuckDB spells them. What is costly works on '' wherever it is not needed, rather than being left to
-        the branch of an `if`: ClickHouse works out both where a column is used in more than one. -#}
+        quotes, spelled as DuckDB spells them. All that is costly stands in the one branch of an `if`, so that it is worked
+        out for the few rows that go there. -#}
     {%- set text = "ifNull(" ~ text ~ ", '')" -%}
-    {%- set odd_number -%}':[ \\t\\r\\n]*-?(?:[0-9]+(?:[.][0-9]+)?[eE]|[0-9]+[.]0+(?:[^0-9]|$)|0[.]0000|[0-9]{17,}[.])'{%- endset -%}
-    {#- numbers, odd words, misplaced commas and white space all begin like this: FeatBit's evaluations have none of them, so
-        they are not parsed a second time to see whether they are valid -#}
+    {#- what has to be mended, and the two characters that each of it begins with, which are looked for four times as fast:
+        FeatBit's evaluations have none of them -#}
+    {%- set blanks = "[ \\\\t\\\\r\\\\n]*" -%}
+    {%- set odd -%}
+        [
+            '[:,\\[]{{ blanks }}-?(?:[iI]|[nN][aA]|[0-9]{17}|[0-9]+(?:[.][0-9]+)?[eE][+]?[0-9]{3})',
+            ':{{ blanks }}-?(?:[0-9]+(?:[.][0-9]+)?[eE]|[0-9]+[.]0+(?:[^0-9]|$)|0[.]0000)',
+            ',{{ blanks }}[\\]}]'
+        ]
+    {%- endset -%}
     {%- set unlike_an_evaluation -%}
         [':[-0-9NiI \\t\\r\\n\\[\\]}]', ':n[aA]', ',[-0-9nNiI \\t\\r\\n\\[\\]},]', '[\\[{][-0-9nNiI \\t\\r\\n\\[\\]},]']
     {%- endset -%}
-    {%- set token -%}'"(?:[^"\\\\]|\\\\.)*"|-?[0-9][-+.0-9eE]*|(?i:-?(?:nan|inf(?:inity)?))|[\\[{][ \\t\\r\\n]*,|,[ \\t\\r\\n]*[\\]}]|(?s:.)'{%- endset -%}
     {%- set is_plain -%}
-        (startsWith({{ text }}, '{') and length({{ text }}) <= 2000 and not (
-            multiMatchAny({{ text }}, {{ unlike_an_evaluation }})
-            and not (isValidJSON({{ text }}) and not match({{ text }}, {{ odd_number }}))
-        ))
+        (startsWith({{ text }}, '{') and length({{ text }}) <= 2000
+        and not (multiMatchAny({{ text }}, {{ unlike_an_evaluation }}) and multiMatchAny({{ text }}, {{ odd }})))
     {%- endset -%}
-    {%- set rest = "if(" ~ is_plain ~ ", '', " ~ text ~ ")" -%}
+    {%- set token -%}'"(?:[^"\\\\]|\\\\.)*"|-?[0-9][-+.0-9eE]*|(?i:-?(?:nan|inf(?:inity)?))|[\\[{][ \\t\\r\\n]*,|,[ \\t\\r\\n]*[\\]}]|(?s:.)'{%- endset -%}
     {%- set mended -%}
         arrayStringConcat(arrayMap(part -> multiIf(
             startsWith(part, ',') and length(part) > 1, substring(part, length(part), 1),
@@ -53,13 +57,12 @@
             isInfinite(toFloat64OrZero(part)), concat('"', part, '"'),
             not match(part, '[.eE]'), part,
             concat('"', {{ flagmart.float64_text("toFloat64OrZero(part)") }}, '"')
-        ), extractAll({{ rest }}, {{ token }})))
+        ), extractAll({{ text }}, {{ token }})))
     {%- endset -%}
-    multiIf(
-        {{ is_plain }}, {{ text }},
-        not startsWith({{ flagmart.trim_start(rest) }}, '{'), '',
-        length(replaceRegexpAll(replaceRegexpAll({{ rest }}, '(?s)"(?:[^"\\\\]|\\\\.)*"', ''), '[^\\[{]', '')) <= 1000
+    if({{ is_plain }}, {{ text }}, multiIf(
+        not startsWith({{ flagmart.trim_start(text) }}, '{'), '',
+        length(replaceRegexpAll(replaceRegexpAll({{ text }}, '(?s)"(?:[^"\\\\]|\\\\.)*"', ''), '[^\\[{]', '')) <= 1000
         and isValidJSON({{ mended }}), {{ mended }},
         ''
-    )
+    ))
 {%- endmacro %}

@@ -118,24 +118,14 @@ extracted as (
         {{ flagmart.first_filled(["named_user_key", "metric_user_key", "older_user_key", "tag_0"]) }} as found_user_key,
         {{ flagmart.first_filled(["named_user_name", "metric_user_name", "older_user_name", "tagged_user_name"]) }}
             as found_user_name,
-        case
-            when is_evaluation
-                then {{ flagmart.first_filled(["named_variation_id", "tag_1"]) }}
-            else ''
-        end as found_variation_id,
-        case
+        {{ flagmart.first_filled(["named_variation_id", "tag_1"], "is_evaluation") }} as found_variation_id,
+        is_evaluation and lower(coalesce(
+            named_send_to_experiment,
+            tag_2,
             -- since v6 there are no tags, and what is stored counts for experiments
-            when is_evaluation and coalesce(tag_0, tag_1, tag_2, tag_3) is null
-                then lower(coalesce(named_send_to_experiment, 'true')) = 'true'
-            when is_evaluation
-                then lower(coalesce(named_send_to_experiment, tag_2, 'false')) = 'true'
-            else false
-        end as found_send_to_experiment,
-        case
-            when is_metric
-                then {{ flagmart.first_filled(["named_event_name", "distinct_id"]) }}
-            else ''
-        end as found_event_name,
+            case when coalesce(tag_0, tag_1, tag_3) is null then 'true' else 'false' end
+        )) = 'true' as found_send_to_experiment,
+        {{ flagmart.first_filled(["named_event_name", "distinct_id"], "is_metric") }} as found_event_name,
         case
             when is_metric
                 then {{ flagmart.json_scalar_to_float64("coalesce(named_numeric_value, tag_1)") }}
@@ -146,15 +136,11 @@ extracted as (
 with_flag as (
     select
         *,
-        case
-            when is_evaluation
-                then {{ flagmart.first_filled([
-                    "named_flag_key",
-                    flagmart.without_prefix("named_flag_id", "found_env_id || '-'"),
-                    flagmart.without_prefix("distinct_id", "found_env_id || '-'"),
-                ]) }}
-            else ''
-        end as found_flag_key
+        {{ flagmart.first_filled([
+            "named_flag_key",
+            flagmart.without_prefix("named_flag_id", "found_env_id || '-'"),
+            flagmart.without_prefix("distinct_id", "found_env_id || '-'"),
+        ], "is_evaluation") }} as found_flag_key
     from extracted
 ),
 
@@ -179,15 +165,16 @@ judged as (
         {{ flagmart.listed({
             "env_id_named_mismatch": "named_env_id <> found_env_id",
             "flag_key_distinct_id_named_mismatch":
-                "is_evaluation and distinct_id <> '' and distinct_id <> found_env_id || '-' || found_flag_key",
-            "flag_key_flag_id_named_mismatch": "is_evaluation and named_flag_id <> found_env_id || '-' || found_flag_key",
+                "distinct_id <> found_env_id || '-' || found_flag_key and distinct_id <> '' and is_evaluation",
+            "flag_key_flag_id_named_mismatch": "named_flag_id <> found_env_id || '-' || found_flag_key and is_evaluation",
             "user_key_older_named_mismatch": "older_user_key <> found_user_key",
             "user_key_tag_named_mismatch": "tag_0 <> found_user_key",
             "user_name_tag_named_mismatch": "tagged_user_name <> found_user_name",
-            "variation_id_tag_named_mismatch": "is_evaluation and tag_1 <> found_variation_id",
-            "send_to_experiment_tag_named_mismatch": "is_evaluation and lower(tag_2) <> lower(named_send_to_experiment)",
-            "event_name_distinct_id_named_mismatch": "is_metric and distinct_id <> '' and distinct_id <> found_event_name",
-            "numeric_value_tag_named_mismatch": "is_metric and tag_1 <> named_numeric_value and "
+            "variation_id_tag_named_mismatch": "tag_1 <> found_variation_id and is_evaluation",
+            "send_to_experiment_tag_named_mismatch":
+                "tag_2 <> named_send_to_experiment and is_evaluation and lower(tag_2) <> lower(named_send_to_experiment)",
+            "event_name_distinct_id_named_mismatch": "distinct_id <> found_event_name and distinct_id <> '' and is_metric",
+            "numeric_value_tag_named_mismatch": "tag_1 <> named_numeric_value and is_metric and "
                 ~ flagmart.json_scalar_to_float64("tag_1") ~ " <> found_numeric_value",
         }) }} as found_warning
     from with_flag
