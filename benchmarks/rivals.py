@@ -92,6 +92,12 @@ def clickhouse_per_field(landed: str) -> tuple[str, str]:
 
 NULLABLE = ("variation_value", "application_type", "user_name", "tag_0", "tag_1", "tag_2", "tag_3")
 """Columns that hold null where the text says nothing; the others are never null."""
+FEW = (
+    *("env_id", "event", "distinct_id", "flag_key", "flag_id", "variation_id", "variation_value"),
+    *("event_name", "application_type", "route", "account_id", "project_id", "source", "outcome"),
+    *("reject_reason", "warning", "tag_1"),
+)
+"""Columns that ClickHouse keeps as dictionaries."""
 FROM_USER = {"user_key": "keyId", "user_name": "name"}
 """Columns of metric events that stand in their `user`."""
 
@@ -124,12 +130,17 @@ def clickhouse_barest(landed: str) -> str:
     fields = f"select *, {parsed('properties', FIELDS)} as fields from {landed}"
     user = "ifNull(tupleElement(fields, 'user'), '')"
     members = parsed(user, tuple(FROM_USER.values()))
-    return _barest(
-        "tupleElement(fields, '{}')".format,
-        "tupleElement(members, '{}')".format,
-        f"select *, {members} as members from ({fields})",
-        "toFloat64OrNull(tupleElement(fields, 'numericValue'))",
-        "cast(null as Nullable(String))",
+    kept = ", ".join(f"toLowCardinality({name}) as {name}" for name in FEW)
+    return (
+        f"select * replace ({kept}) from ("
+        + _barest(
+            "tupleElement(fields, '{}')".format,
+            "tupleElement(members, '{}')".format,
+            f"select *, {members} as members from ({fields})",
+            "toFloat64OrNull(tupleElement(fields, 'numericValue'))",
+            "cast(null as Nullable(String))",
+        )
+        + ")"
     )
 
 

@@ -1,5 +1,5 @@
 {% macro unchosen_message() -%}
-    {#- Why an event of base_featbit__events is not to be sent as a message, by the vars `flagmart_message_events` and
+    {#- Why an event of stg_featbit__events is not to be sent as a message, by the vars `flagmart_message_events` and
         `flagmart_messages_after`; null where it is. `client_time` is its clock, never null. -#}
     {%- set chosen = flagmart.chosen_of("flagmart_message_events") -%}
     {%- set after = flagmart.messages_after() -%}

@@ -4,7 +4,7 @@
 
 with landed as (
     select distinct env_id
-    from {{ ref("base_featbit__events") }}
+    from {{ ref("stg_featbit__events") }}
     where outcome <> 'rejected'
 ),
 

@@ -9,7 +9,7 @@ accepted as (
     select
         *,
         {{ flagmart.never_null("occurred_at") }} as client_time
-    from {{ ref("base_featbit__events") }}
+    from {{ ref("stg_featbit__events") }}
     where
         outcome in ('evaluation', 'metric')
         and env_id in (select environments.env_id from environments)

@@ -41,7 +41,7 @@ RELATIONS = {
     "metric": "stg_featbit__metric_events",
     "rejected": "stg_featbit__rejected_events",
 }
-SELECTED = ("base_featbit__events", *RELATIONS.values())
+SELECTED = ("base_featbit__events", "stg_featbit__events", *RELATIONS.values())
 RECEIVED = ("event", "distinct_id", "properties", "occurred_at")
 DATABASE = "flagmart_spoilt"
 

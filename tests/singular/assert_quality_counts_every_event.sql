@@ -8,7 +8,7 @@ with counted as (
 ),
 
 based as (
-    select cast(ingested_at as date) as ingested_on from {{ ref("base_featbit__events") }}
+    select cast(ingested_at as date) as ingested_on from {{ ref("stg_featbit__events") }}
     union all
     select cast(ingested_at as date) as ingested_on from {{ ref("base_prefab__evaluation_counts") }}
 ),

@@ -71,7 +71,7 @@ def both_halves_are_staged_alike(data: Path, *, without: str = "") -> None:
 
     `without` names a column of events that one of both has not.
     """
-    build("--select", "base_featbit__events", *_STAGING, data=data)
+    build("--select", "base_featbit__events", "stg_featbit__events", *_STAGING, data=data)
     for view in _STAGING:
         # rejects do not have it
         left_out = "" if view == _STAGING[-1] else without

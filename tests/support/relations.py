@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RELATIONS = (
     "base_featbit__events",
+    "stg_featbit__events",
     "stg_featbit__flag_evaluations",
     "stg_featbit__metric_events",
     "stg_featbit__rejected_events",

@@ -9,7 +9,7 @@
         on_schema_change="fail",
         order_by="(ingested_at, event_id)",
         post_hook=[
-            "{{ flagmart.record_finished_runs(ref('base_featbit__events'), kept_where=\"brought_by = 'event'\") }}",
+            "{{ flagmart.record_finished_runs(ref('stg_featbit__events'), kept_where=\"brought_by = 'event'\") }}",
             "{{ flagmart.record_finished_runs(ref('stg_featbit__user_versions'), kept_where=\"brought_by = 'version'\") }}",
         ],
     )
@@ -23,7 +23,7 @@ with accepted as (
         user_name,
         occurred_at,
         ingested_at
-    from {{ ref("base_featbit__events") }}
+    from {{ ref("stg_featbit__events") }}
     where outcome in ('evaluation', 'metric')
 ),
 

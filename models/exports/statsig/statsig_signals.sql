@@ -33,7 +33,7 @@ newest as (
     select
         {{ flagmart.epoch_ms("max(ingested_at)") }} as newest_ms,
         min(ingested_at) as first_run_at
-    from {{ ref("base_featbit__events") }}
+    from {{ ref("stg_featbit__events") }}
     having count(*) > 0
 ),
 

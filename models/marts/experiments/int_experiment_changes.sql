@@ -8,7 +8,7 @@
         order_by="(digest, variation_id, day_on)",
         pre_hook="{{ flagmart.forget_changed_experiments(ref('int_experiments')) }}",
         post_hook="{{ flagmart.record_finished_experiments(
-            ref('int_experiments'), ref('base_featbit__events'), reads='model.flagmart.int_experiment_exposures'
+            ref('int_experiments'), ref('stg_featbit__events'), reads='model.flagmart.int_experiment_exposures'
         ) }}",
     )
 }}

@@ -6,7 +6,7 @@
         on_schema_change="fail",
         order_by="(digest, unit_id, variation_id)",
         pre_hook="{{ flagmart.forget_changed_experiments(ref('int_experiments'), also_of_readers=true) }}",
-        post_hook="{{ flagmart.record_finished_experiments(ref('int_experiments'), ref('base_featbit__events')) }}",
+        post_hook="{{ flagmart.record_finished_experiments(ref('int_experiments'), ref('stg_featbit__events')) }}",
     )
 }}
 

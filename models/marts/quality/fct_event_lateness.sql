@@ -5,7 +5,7 @@ with accepted as (
         env_id,
         cast(ingested_at as date) as ingested_on,
         {{ flagmart.epoch_ms("ingested_at") }} - {{ flagmart.epoch_ms("occurred_at") }} as late_ms
-    from {{ ref("base_featbit__events") }}
+    from {{ ref("stg_featbit__events") }}
     where outcome <> 'rejected'
 ),
 

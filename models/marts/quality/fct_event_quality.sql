@@ -6,7 +6,7 @@
         on_schema_change="fail",
         order_by="(ingested_on, env_id, source, event, outcome)",
         post_hook=[
-            "{{ flagmart.record_finished_runs(ref('base_featbit__events'), kept_where=\"source <> 'prefab'\") }}",
+            "{{ flagmart.record_finished_runs(ref('stg_featbit__events'), kept_where=\"source <> 'prefab'\") }}",
             "{{ flagmart.record_finished_runs(ref('base_prefab__evaluation_counts'), kept_where=\"source = 'prefab'\") }}",
         ],
     )
@@ -22,7 +22,7 @@ with judged as (
         reject_reason,
         warning,
         ingested_at
-    from {{ ref("base_featbit__events") }}
+    from {{ ref("stg_featbit__events") }}
     union all
     select
         env_id,

@@ -19,5 +19,5 @@ select
     tag_1,
     tag_2,
     tag_3
-from {{ ref("base_featbit__events") }}
+from {{ ref("stg_featbit__events") }}
 where outcome = 'metric'

@@ -7,5 +7,5 @@ select
     occurred_at,
     ingested_at,
     reject_reason
-from {{ ref("base_featbit__events") }}
+from {{ ref("stg_featbit__events") }}
 where outcome = 'rejected'

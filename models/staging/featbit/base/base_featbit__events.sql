@@ -249,37 +249,39 @@ settled as (
 
 select
     event_id,
-    found_env_id as env_id,
-    event,
-    distinct_id,
+    {{ flagmart.few_values("found_env_id") }} as env_id,
+    {{ flagmart.few_values("event") }} as event,
+    {{ flagmart.few_values("distinct_id") }} as distinct_id,
     case when found_reject_reason is not null then received_properties else '' end as properties,
-    found_flag_key as flag_key,
-    coalesce(named_flag_id, '') as flag_id,
-    found_variation_id as variation_id,
-    case when is_evaluation then named_variation_value end as variation_value,
+    {{ flagmart.few_values("found_flag_key") }} as flag_key,
+    {{ flagmart.few_values("coalesce(named_flag_id, '')") }} as flag_id,
+    {{ flagmart.few_values("found_variation_id") }} as variation_id,
+    {{ flagmart.few_values("case when is_evaluation then named_variation_value end") }} as variation_value,
     found_send_to_experiment as send_to_experiment,
-    found_event_name as event_name,
+    {{ flagmart.few_values("found_event_name") }} as event_name,
     found_numeric_value as numeric_value,
-    case when is_metric then named_application_type end as application_type,
+    {{ flagmart.few_values("case when is_metric then named_application_type end") }} as application_type,
     found_user_key as user_key,
     nullif(found_user_name, '') as user_name,
-    coalesce(named_route, '') as route,
-    coalesce(named_account_id, '') as account_id,
-    coalesce(named_project_id, '') as project_id,
+    {{ flagmart.few_values("coalesce(named_route, '')") }} as route,
+    {{ flagmart.few_values("coalesce(named_account_id, '')") }} as account_id,
+    {{ flagmart.few_values("coalesce(named_project_id, '')") }} as project_id,
     tag_0,
-    tag_1,
+    {{ flagmart.few_values("tag_1") }} as tag_1,
     tag_2,
     tag_3,
     occurred_at,
     {{ flagmart.date_or_null("occurred_at") }} as occurred_on,
     ingested_at,
-    source,
+    {{ flagmart.few_values("source") }} as source,
     source_ingested_at,
-    case
-        when found_reject_reason is not null then 'rejected'
-        when is_evaluation then 'evaluation'
-        else 'metric'
-    end as outcome,
-    found_reject_reason as reject_reason,
-    case when found_reject_reason is null then found_warning end as warning
+    {{ flagmart.few_values("
+        case
+            when found_reject_reason is not null then 'rejected'
+            when is_evaluation then 'evaluation'
+            else 'metric'
+        end
+    ") }} as outcome,
+    {{ flagmart.few_values("found_reject_reason") }} as reject_reason,
+    {{ flagmart.few_values("case when found_reject_reason is null then found_warning end") }} as warning
 from settled
