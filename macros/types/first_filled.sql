@@ -18,6 +18,6 @@
 {% macro clickhouse__first_filled(values, condition) -%}
     {#- One list of branches: within an `if` of its own, all of it would be worked out on a copy of the rows that the `if`
         is for, and put back among the others. -#}
-    multiIf({% if condition != "true" %}not {{ condition }}, '', {% endif %}
+    multiIf({% if condition != "true" %}not ({{ condition }}), '', {% endif %}
     {%- for value in values %}notEmpty({{ value }}), assumeNotNull({{ value }}), {% endfor %}'')
 {%- endmacro %}

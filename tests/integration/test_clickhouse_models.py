@@ -64,7 +64,7 @@ def test_both_engines_give_the_same_rows(
     assert rows(client, "describe `flagmart-tests_landing`.featbit_events") == columns
     assert columns == rows(client, "describe `flagmart-tests_landing`.landed_events")
     assert rows(client, "select state from `flagmart-tests_builds`.builds") == [("finished",)]
-    # what compares one with a text is of a type that no table may have
+    # a comparison with a dictionary is of a type that no table may have
     dictionaries = dict(
         rows(
             client,
